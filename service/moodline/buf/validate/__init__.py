@@ -1,0 +1,1 @@
+"""Generated from protos/third_party by scripts/generate_protos.sh; never edited."""

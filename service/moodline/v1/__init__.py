@@ -1,0 +1,1 @@
+"""Generated from protos/moodline/v1 by scripts/generate_protos.sh; never edited."""
