@@ -1,0 +1,1 @@
+"""moodline: sentiment, journey stage, urgency and escalation for live conversations."""

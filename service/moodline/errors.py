@@ -1,0 +1,150 @@
+"""The exception tree of moodline.
+
+Every error carries a stable, UPPER_SNAKE `reason` that clients may branch on. Nothing here
+knows gRPC: `moodline.rpc.status` maps each class to a status code. Messages name the limit,
+the value and the remedy; they never contain customer text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class MoodlineError(Exception):
+    """Base of all errors that moodline raises on purpose.
+
+    Attributes:
+        reason: Stable UPPER_SNAKE name of the cause, sent to clients as `ErrorInfo.reason`.
+    """
+
+    reason: ClassVar[str] = "MOODLINE_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One thing that is wrong with one field of a request.
+
+    Attributes:
+        field: Path in proto field names, e.g. `conversation.turns[3].text`.
+        description: What is wrong, the limit and the remedy; never customer text.
+    """
+
+    field: str
+    description: str
+
+
+class InvalidRequestError(MoodlineError):
+    """The request can never succeed as it is; all violations are reported together."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+
+
+class InputTooLongError(InvalidRequestError):
+    """One input exceeds a documented maximum; sending it again can never help."""
+
+    reason = "INPUT_TOO_LONG"
+
+
+class MalformedRequestError(InvalidRequestError):
+    """The bytes are no message of the method, or a text in them is not UTF-8."""
+
+    reason = "MALFORMED_REQUEST"
+
+    def __init__(self) -> None:
+        super().__init__(
+            [
+                FieldViolation(
+                    "",
+                    "the message cannot be decoded: it is not the request of this method, or a "
+                    "text in it is not valid UTF-8; correct it before sending it again",
+                )
+            ]
+        )
+
+
+class UnauthenticatedError(MoodlineError):
+    """No bearer token, or one that is unknown or expired."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(MoodlineError):
+    """The token is valid but lacks the scope."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class TenantMismatchError(PermissionDeniedError):
+    """The token belongs to another tenant than the one that the call names."""
+
+    reason = "TENANT_MISMATCH"
+
+
+class OverloadedError(MoodlineError):
+    """The ledger of pending work is full.
+
+    Attributes:
+        retry_after_s: Suggested wait before the next try, in seconds.
+    """
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExpiredError(MoodlineError):
+    """The caller's deadline passed before the work was computed.
+
+    Attributes:
+        stage: Where the request was when it expired, e.g. `queue`.
+    """
+
+    reason = "DEADLINE_EXPIRED"
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(f"The deadline passed in stage {stage!r}; allow more time or send less.")
+        self.stage = stage
+
+
+class NotReadyError(MoodlineError):
+    """The service is starting, or its engine has died."""
+
+    reason = "NOT_READY"
+
+
+class DrainingError(MoodlineError):
+    """The service is shutting down; another replica will answer."""
+
+    reason = "DRAINING"
+
+
+class InferenceError(MoodlineError):
+    """The engine failed on this input."""
+
+    reason = "INFERENCE_FAILED"
+
+
+class SettingsError(MoodlineError):
+    """The settings contradict each other or cannot be read; the process exits before serving."""
+
+    reason = "INVALID_SETTINGS"
+
+
+class ArtifactError(MoodlineError):
+    """The model artifact disagrees with its manifest; the process exits before serving."""
+
+    reason = "INVALID_ARTIFACT"
+
+
+class EngineDiedError(MoodlineError):
+    """The batching loop died; the process reports NOT_SERVING and exits non-zero."""
+
+    reason = "ENGINE_DIED"
