@@ -1,0 +1,1 @@
+"""The batching engine: one queue of windows from all callers, one engine call in flight."""
