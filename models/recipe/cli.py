@@ -1,0 +1,67 @@
+"""Commands of the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.recipe.config import RecipeConfig, load_config
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="Configuration of the recipe.")]
+DataRootOption = Annotated[Path, typer.Option("--data-root", help="Folder of the data sets.")]
+RunsOption = Annotated[Path, typer.Option("--runs", help="Where runs and caches are kept.")]
+
+VersionOption = Annotated[str, typer.Option(help="Version of the artifact.")]
+TargetOption = Annotated[Path | None, typer.Option(help="Folder of the artifact.")]
+
+DEFAULT_CONFIG = Path("models/configs/base.yaml")
+DEFAULT_RUNS = Path("models/runs")
+
+
+@app.callback()
+def main() -> None:
+    """The recipe of a moodline artifact: train, export, evaluate, write the card."""
+
+
+def _run_dir(runs: Path, config: RecipeConfig) -> Path:
+    return runs / config.name
+
+
+@app.command()
+def train(
+    data_root: DataRootOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    runs: RunsOption = DEFAULT_RUNS,
+) -> None:
+    """Train both networks; resumes from the last checkpoint."""
+    from models.recipe import train as step
+
+    loaded = load_config(config)
+    step.train(
+        loaded, data_root=data_root, run_dir=_run_dir(runs, loaded), cache_dir=runs / "cache"
+    )
+
+
+@app.command()
+def export(
+    data_root: DataRootOption,
+    version: VersionOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    runs: RunsOption = DEFAULT_RUNS,
+    target: TargetOption = None,
+) -> None:
+    """Export, quantize, calibrate and evaluate what was trained; write manifest and card."""
+    from models.recipe import export as step
+
+    loaded = load_config(config)
+    step.export(
+        loaded,
+        version=version,
+        data_root=data_root,
+        run_dir=_run_dir(runs, loaded),
+        target=target or Path("models") / loaded.name,
+    )

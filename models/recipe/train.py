@@ -1,0 +1,298 @@
+"""Trains both networks jointly; writes checkpoints and resumes from the last one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from models.recipe.augment import vary
+from models.recipe.config import RecipeConfig, config_digest
+from models.recipe.datasets import read_source
+from models.recipe.examples import UNKNOWN, Example, drop_leaks
+from models.recipe.labels import HEADS, STAGE
+from models.recipe.losses import head_losses
+from models.recipe.network import ConversationHead, UtteranceEncoder
+from models.recipe.packing import EncodedExample, PackedBatch, batches, encode_example
+from models.recipe.start_encoder import load_start_encoder
+from models.recipe.vocabulary import trim_embeddings, trim_vocabulary
+
+AUGMENTED_SHARE = 0.2
+"""Share of customer turns that are shown in a variant; half as many hurt no plain text."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Networks:
+    """The two networks and the tokenizer they were built with."""
+
+    encoder: UtteranceEncoder
+    head: ConversationHead
+    tokenizer: Tokenizer
+
+
+def load_examples(config: RecipeConfig, data_root: Path) -> dict[str, list[Example]]:
+    """Read all sources of the mixture.
+
+    Returns:
+        `train` without texts that stand in the other two, `calibration` and `report`.
+    """
+    everything = [e for s in config.sources for e in read_source(s.name, data_root)]
+    parts = {
+        split: [e for e in everything if e.split == split]
+        for split in ("train", "calibration", "report")
+    }
+    parts["train"] = drop_leaks(parts["train"], parts["calibration"] + parts["report"])
+    return parts
+
+
+def build_networks(config: RecipeConfig, texts: Sequence[str], cache_dir: Path) -> Networks:
+    """Start encoder with the chosen layers and a trimmed vocabulary, and a fresh head."""
+    start = load_start_encoder(cache_dir, source=config.start_encoder.source)
+    vocabulary = trim_vocabulary(start.tokenizer, texts, max_pieces=config.vocabulary.max_pieces)
+    trim_embeddings(start.model, vocabulary.old_ids)
+    layers = start.model.encoder.layer
+    start.model.encoder.layer = nn.ModuleList(layers[i] for i in config.start_encoder.layers)
+    start.model.config.num_hidden_layers = len(config.start_encoder.layers)
+    return assemble(start.model, vocabulary.tokenizer, head_width=config.head_width)
+
+
+def assemble(bert: BertModel, tokenizer: Tokenizer, *, head_width: int) -> Networks:
+    """Put the networks around a transformer; dropout is off and the embeddings are frozen."""
+    for module in bert.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    bert.embeddings.word_embeddings.weight.requires_grad_(False)
+    return Networks(
+        encoder=UtteranceEncoder(bert),
+        head=ConversationHead(bert.config.hidden_size, head_width),
+        tokenizer=tokenizer,
+    )
+
+
+def training_order(config: RecipeConfig, examples: Sequence[Example]) -> list[Example]:
+    """The examples of the whole run in the order in which they are seen, by the seed."""
+    rng = random.Random(config.training.seed)
+    order: list[Example] = []
+    for source in config.sources:
+        rows = [e for e in examples if e.source == source.name]
+        rng.shuffle(rows)
+        rows = rows[: source.max_rows]
+        whole, part = divmod(source.epochs, 1.0)
+        for _ in range(int(whole)):
+            order.extend(rows)
+        order.extend(rows[: round(part * len(rows))])
+    rng.shuffle(order)
+    return order
+
+
+def training_batches(
+    config: RecipeConfig, order: Sequence[Example], tokenizer: Tokenizer
+) -> Iterator[PackedBatch]:
+    """Augmented, tokenized and packed batches of the whole run."""
+    rng = random.Random(config.training.seed + 1)
+    training = config.training
+
+    def encoded() -> Iterator[EncodedExample]:
+        for example in order:
+            texts = [
+                vary(t.text, example.language, rng, share=AUGMENTED_SHARE)
+                if t.is_customer
+                else t.text
+                for t in example.turns
+            ]
+            yield encode_example(
+                example.with_texts(texts),
+                tokenizer,
+                row_tokens=training.row_tokens,
+                max_turn_windows=training.max_turn_windows,
+                capacity=int(0.9 * training.rows_per_batch * training.row_tokens),
+            )
+
+    return batches(encoded(), rows=training.rows_per_batch, row_tokens=training.row_tokens)
+
+
+def stage_weights(examples: Sequence[Example]) -> Tensor:
+    """Inverse square root of each stage's frequency, with mean 1 over the labelled turns."""
+    counts = Counter(
+        t.labels.stage for e in examples for t in e.turns if t.labels and t.labels.stage != UNKNOWN
+    )
+    frequency = torch.tensor([float(counts[i] + 1) for i in range(len(STAGE))])
+    weights = frequency.rsqrt()
+    return weights * frequency.sum() / (weights * frequency).sum()
+
+
+def forward_packed(networks: Networks, batch: PackedBatch) -> dict[str, Tensor]:
+    """Logits of each head. *Shape:* `(conversations, turns, n)`."""
+    windows = networks.encoder.encode_packed(
+        batch.input_ids, batch.position_ids, batch.segments, len(batch.window_turn)
+    )
+    conversations, turns = batch.roles.shape
+    weighted = windows * batch.window_weight[:, None]
+    vectors = windows.new_zeros(conversations * turns, windows.shape[1])
+    vectors = vectors.index_add(0, batch.window_turn, weighted)
+    *logits, _ = networks.head(
+        vectors.view(conversations, turns, -1),
+        batch.roles,
+        networks.head.initial_state(conversations),
+    )
+    return dict(zip(HEADS, logits, strict=True))
+
+
+def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Path) -> None:
+    """Train from the start or from `run_dir/checkpoint.pt`; ends with `run_dir/trained.pt`."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    training = config.training
+    torch.manual_seed(training.seed)
+    parts = load_examples(config, data_root)
+    networks = build_networks(config, [t.text for e in parts["train"] for t in e.turns], cache_dir)
+    networks.tokenizer.save(str(run_dir / "tokenizer.json"))
+    order = training_order(config, parts["train"])
+    weights = stage_weights(parts["train"])
+    step_count = sum(1 for _ in training_batches(config, order, networks.tokenizer))
+    _log.info("training", examples=len(order), steps=step_count, config=config_digest(config))
+
+    modules = nn.ModuleList([networks.encoder, networks.head])
+    fresh = [p for n, p in networks.encoder.named_parameters() if not n.startswith("bert.")]
+    fresh += list(networks.head.parameters())
+    pretrained = [p for p in networks.encoder.bert.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": pretrained, "lr": training.encoder_learning_rate},
+            {"params": fresh, "lr": training.head_learning_rate},
+        ],
+        weight_decay=training.weight_decay,
+    )
+    warmup = max(1, int(training.warmup_share * step_count))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(
+            (step + 1) / warmup, max(0.0, (step_count - step) / (step_count - warmup))
+        ),
+    )
+    first_step = _resume(run_dir, config, modules, optimizer, schedule)
+    log_file = run_dir / "log.jsonl"
+    started_s, tokens = time.monotonic(), 0
+    running: Counter[str] = Counter()
+    stream = itertools.islice(training_batches(config, order, networks.tokenizer), first_step, None)
+    modules.train()
+    for step, batch in enumerate(stream, start=first_step):
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = forward_packed(networks, batch)
+        losses = head_losses(
+            {name: value.float() for name, value in logits.items()},
+            batch,
+            stage_weights=weights,
+            smoothing=training.label_smoothing,
+        )
+        loss = torch.stack([training.loss_weights[n] * v for n, v in losses.items()]).sum()
+        loss.backward()
+        nn.utils.clip_grad_norm_(modules.parameters(), training.gradient_clip)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        running.update({name: float(value.detach()) for name, value in losses.items()})
+        tokens += int((batch.segments >= 0).sum())
+        if (step + 1) % 50 == 0:
+            elapsed_s = time.monotonic() - started_s
+            record = {
+                "step": step + 1,
+                "of": step_count,
+                "tokens_per_s": round(tokens / elapsed_s),
+                **{name: round(total / 50, 4) for name, total in running.items()},
+            }
+            running.clear()
+            _log.info("step", **record)
+            with log_file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(record) + "\n")
+        if (step + 1) % training.checkpoint_every_steps == 0:
+            _save(run_dir / "checkpoint.pt", config, modules, optimizer, schedule, step + 1)
+    torch.save(
+        {
+            "config_digest": config_digest(config),
+            "bert_config": networks.encoder.bert.config.to_dict(),
+            "encoder": networks.encoder.state_dict(),
+            "head": networks.head.state_dict(),
+        },
+        run_dir / "trained.pt",
+    )
+
+
+def load_trained(config: RecipeConfig, run_dir: Path) -> Networks:
+    """Load what `train` ended with.
+
+    Raises:
+        ValueError: If it was trained with another configuration.
+    """
+    saved = torch.load(run_dir / "trained.pt", weights_only=True)
+    if saved["config_digest"] != config_digest(config):
+        raise ValueError(
+            f"{run_dir}/trained.pt was trained with configuration {saved['config_digest']}, "
+            f"not {config_digest(config)}; train again or name the configuration it came from"
+        )
+    bert_config = BertConfig(**saved["bert_config"])
+    bert_config._attn_implementation = "eager"
+    networks = assemble(
+        BertModel(bert_config, add_pooling_layer=False),
+        Tokenizer.from_file(str(run_dir / "tokenizer.json")),
+        head_width=config.head_width,
+    )
+    networks.encoder.load_state_dict(saved["encoder"])
+    networks.head.load_state_dict(saved["head"])
+    networks.encoder.eval()
+    networks.head.eval()
+    return networks
+
+
+def _save(
+    path: Path,
+    config: RecipeConfig,
+    modules: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+    step: int,
+) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {
+            "config_digest": config_digest(config),
+            "step": step,
+            "modules": modules.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        },
+        partial,
+    )
+    partial.replace(path)  # A kill while writing leaves the last whole checkpoint.
+
+
+def _resume(
+    run_dir: Path,
+    config: RecipeConfig,
+    modules: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+) -> int:
+    path = run_dir / "checkpoint.pt"
+    if not path.exists():
+        return 0
+    saved = torch.load(path, weights_only=True)
+    if saved["config_digest"] != config_digest(config):
+        raise ValueError(f"{path} belongs to another configuration; move it away to start anew")
+    modules.load_state_dict(saved["modules"])
+    optimizer.load_state_dict(saved["optimizer"])
+    schedule.load_state_dict(saved["schedule"])
+    _log.info("resumed", step=saved["step"])
+    return int(saved["step"])
