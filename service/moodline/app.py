@@ -1,0 +1,253 @@
+"""Composition root: builds the parts from the settings, starts and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from moodline.analyzer import ConversationAnalyzer
+from moodline.artifact import TOKENIZER_FILE, Artifact, bundled_model_dir, load_artifact
+from moodline.batching.cache import EncodingCache
+from moodline.batching.planner import BatchPolicy
+from moodline.batching.queue import TokenLedger
+from moodline.batching.runner import BatchRunner
+from moodline.cpu_quota import cpu_quota
+from moodline.domain import Conversation, Role, Turn
+from moodline.encoding import TurnEncoder
+from moodline.engine import OnnxConversationHead, OnnxEncoder
+from moodline.errors import ArtifactError, EngineDiedError
+from moodline.language import LanguageDetector
+from moodline.limits import Limits
+from moodline.rpc.server import RpcServer
+from moodline.settings import Settings, require_serving
+from moodline.telemetry.metrics import Metrics
+from moodline.telemetry.metrics_endpoint import serve_metrics
+from moodline.telemetry.tracing import open_tracing
+from moodline.warmup import warm_up
+
+GOLDEN_TOLERANCE: Final = 0.02
+"""Largest difference from a golden score, in [-1, 1]: integer kernels of other processors round
+differently, a wrong file or label order is off by far more."""
+
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a server listens.
+
+    Attributes:
+        host: As the settings say.
+        port: Of gRPC.
+        metrics_port: Of the Prometheus endpoint, if there is one.
+    """
+
+    host: str
+    port: int
+    metrics_port: int | None
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits on requests; the size of a message alone is a setting."""
+    return Limits(max_message_bytes=settings.server.max_message_bytes)
+
+
+def server_version() -> str:
+    """The version of the installed package; `unknown` for one that runs from its source alone."""
+    try:
+        return version("moodline")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def find_artifact(settings: Settings) -> Artifact:
+    """Load and check the artifact that the settings name, or the bundled one.
+
+    Raises:
+        ArtifactError: If it is missing or disagrees with its manifest.
+    """
+    return load_artifact(settings.engine.model_dir or bundled_model_dir())
+
+
+@asynccontextmanager
+async def open_analyzer(
+    settings: Settings,
+    *,
+    artifact: Artifact,
+    metrics: Metrics,
+    on_fatal: Callable[[BaseException], None],
+) -> AsyncIterator[ConversationAnalyzer]:
+    """Build, warm and check an analyzer; on leaving, finish what was admitted and close.
+
+    Args:
+        settings: Of the process.
+        artifact: A checked artifact.
+        metrics: Where counts and durations go.
+        on_fatal: Called if the batching loop dies.
+
+    Raises:
+        ArtifactError: If a golden conversation does not get its recorded result.
+    """
+    batching, admission = settings.batching, settings.admission
+    threads = settings.engine.intra_op_threads or max(1, int(cpu_quota()))
+    policy = batching.policy()
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="moodline-encoder") as engine_executor,
+        ThreadPoolExecutor(1, thread_name_prefix="moodline-head") as head_executor,
+    ):
+        # In their thread: probes and early callers must get an answer meanwhile.
+        encoder = await asyncio.get_running_loop().run_in_executor(
+            engine_executor, lambda: _warm_encoder(artifact, policy, threads)
+        )
+        runner = BatchRunner(
+            encoder,
+            policy=policy,
+            ledger=TokenLedger(
+                admission.max_pending_tokens,
+                live_reserved_tokens=admission.live_reserved_tokens,
+                clock=time.monotonic,
+            ),
+            cache=EncodingCache(batching.max_cache_entries),
+            metrics=metrics,
+            executor=engine_executor,
+            on_fatal=on_fatal,
+        )
+        analyzer = ConversationAnalyzer(
+            artifact=artifact,
+            turn_encoder=TurnEncoder(
+                artifact.directory / TOKENIZER_FILE,
+                window_tokens=artifact.manifest.encoder.window_tokens,
+            ),
+            runner=runner,
+            head=OnnxConversationHead(artifact),
+            language_detector=LanguageDetector(),
+            executor=head_executor,
+            metrics=metrics,
+            limits=limits_of(settings),
+        )
+        await runner.start()
+        try:
+            await check_golden(analyzer)
+            yield analyzer
+            await runner.drain(settings.server.grace_s)
+        finally:
+            await runner.close()
+
+
+def _warm_encoder(artifact: Artifact, policy: BatchPolicy, threads: int) -> OnnxEncoder:
+    encoder = OnnxEncoder(artifact, intra_op_threads=threads)
+    warm_up(encoder, policy, pad_id=artifact.manifest.encoder.pad_id)
+    return encoder
+
+
+async def check_golden(analyzer: ConversationAnalyzer) -> None:
+    """Analyse the manifest's golden conversations and compare.
+
+    Raises:
+        ArtifactError: If a score differs by more than `GOLDEN_TOLERANCE`.
+    """
+    for golden in analyzer.artifact.manifest.golden:
+        analysis = await analyzer.analyze(
+            Conversation(
+                golden.conversation_id,
+                tuple(Turn(Role(turn.role), turn.text) for turn in golden.turns),
+            )
+        )
+        for index, (turn, result) in enumerate(zip(golden.turns, analysis.turns, strict=True)):
+            found = result.scores.sentiment.score if result.scores else None
+            wanted = turn.sentiment_score
+            if wanted is None and found is None:
+                continue
+            if wanted is None or found is None or abs(found - wanted) > GOLDEN_TOLERANCE:
+                raise ArtifactError(
+                    f"golden {golden.conversation_id}, turn {index}: sentiment {found}, recorded "
+                    f"{wanted}; the model or this processor's kernels are not those of the export"
+                )
+
+
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[ServerAddress], None] | None = None,
+) -> None:
+    """Serve until told to stop: check the artifact, open the port, warm up, serve, drain, close.
+
+    The port opens before the engine is warm, so that probes learn that the process lives; calls
+    are refused as UNAVAILABLE until then.
+
+    Args:
+        settings: Of the process.
+        stop: Set it, e.g. on SIGTERM, to drain and return.
+        on_ready: Called once, when calls are served.
+
+    Raises:
+        SettingsError: If the settings do not allow to serve.
+        ArtifactError: If the artifact is not what its manifest says.
+        EngineDiedError: If the batching loop died; the process should exit non-zero.
+    """
+    require_serving(settings)
+    artifact = await asyncio.to_thread(find_artifact, settings)
+    metrics = Metrics(CollectorRegistry())
+    metrics.model_info.info({"version": artifact.model_version, "digest": artifact.digest})
+    ProcessCollector(registry=metrics.registry)
+    engine_death: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    server = settings.server
+    async with AsyncExitStack() as stack:
+        tracing = None
+        if settings.telemetry.otel:
+            tracing = open_tracing(service_version=server_version())
+            stack.push_async_callback(asyncio.to_thread, tracing.close)
+        metrics_port = None
+        if server.metrics_port is not None:
+            metrics_port = stack.enter_context(
+                serve_metrics(metrics.registry, host=server.host, port=server.metrics_port)
+            )
+        rpc = await stack.enter_async_context(
+            RpcServer(
+                settings,
+                limits=limits_of(settings),
+                metrics=metrics,
+                server_version=server_version(),
+                tracing=tracing,
+            )
+        )
+        address = ServerAddress(server.host, rpc.port, metrics_port)
+        _log.info("warming_up", host=address.host, port=address.port)
+        analyzer = await stack.enter_async_context(
+            open_analyzer(
+                settings, artifact=artifact, metrics=metrics, on_fatal=engine_death.set_result
+            )
+        )
+        await rpc.open(analyzer)
+        _log.info(
+            "serving",
+            host=address.host,
+            port=address.port,
+            metrics_port=metrics_port,
+            model_version=artifact.model_version,
+        )
+        if on_ready is not None:
+            on_ready(address)
+        stopping = asyncio.create_task(stop.wait(), name="moodline-stop")
+        await asyncio.wait((stopping, engine_death), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if engine_death.done():
+            await rpc.die()
+            raise EngineDiedError(
+                "The batching loop died, so nobody would be answered any more; restart the "
+                "process, and report the log line batch_loop_died."
+            )
+        _log.info("draining", grace_s=server.grace_s)
+        await rpc.drain()
+    _log.info("stopped")
