@@ -78,7 +78,8 @@ def find_evidence(
     for name, weights in zip(aspects, attention, strict=True):
         if name not in wanted or not weights.any():
             continue
-        per_word = np.bincount(np.maximum(word_of_token, 0), weights=weights, minlength=len(words))
+        per_word = np.zeros(len(words))
+        np.add.at(per_word, np.maximum(word_of_token, 0), weights)
         first, last = _heaviest_run(per_word)
         start, end = words[first][0], words[last][1]
         spans.append(
@@ -108,7 +109,7 @@ def _words(text: str) -> list[tuple[int, int]]:
     return words
 
 
-def _heaviest_run(weights: NDArray[np.floating]) -> tuple[int, int]:
+def _heaviest_run(weights: NDArray[np.float64]) -> tuple[int, int]:
     """Grow from the heaviest word to the heavier neighbour while it is heavy enough."""
     first = last = int(weights.argmax())
     least = NEIGHBOUR_SHARE * weights[first]

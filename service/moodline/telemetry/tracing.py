@@ -63,5 +63,5 @@ def open_tracing(*, service_version: str, exporter: SpanExporter | None = None) 
     provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
     # Probes would drown the traces; and health's Watch, no generator, does not survive wrapping.
     is_traced = filters.negate(filters.health_check())
-    interceptor = aio_server_interceptor(provider, filter_=is_traced)
+    interceptor = aio_server_interceptor(provider, is_traced)  # type: ignore[no-untyped-call]
     return Tracing(provider, interceptor)
