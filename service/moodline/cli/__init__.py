@@ -1,0 +1,5 @@
+"""The command line of moodline."""
+
+from moodline.cli.commands import main
+
+__all__ = ["main"]
