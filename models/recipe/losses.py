@@ -21,7 +21,7 @@ def coarse_log_probabilities(sentiment_logits: Tensor) -> Tensor:
         *Shape:* as the input, with 3 in the last dimension.
     """
     log_grades = torch.log_softmax(sentiment_logits, dim=-1)
-    groups = [log_grades[..., _COARSE_OF_GRADE == group] for group in range(3)]
+    groups = [log_grades[..., group == _COARSE_OF_GRADE] for group in range(3)]
     return torch.stack([torch.logsumexp(group, dim=-1) for group in groups], dim=-1)
 
 

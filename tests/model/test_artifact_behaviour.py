@@ -1,0 +1,193 @@
+"""What the bundled model must do, whatever its exact figures (those stand in its card)."""
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from prometheus_client import CollectorRegistry
+
+from moodline.analyzer import ConversationAnalyzer
+from moodline.app import find_artifact, open_analyzer
+from moodline.artifact import Artifact
+from moodline.domain import (
+    Absence,
+    Conversation,
+    ConversationAnalysis,
+    Role,
+    SentimentLabel,
+    Turn,
+    UrgencyLevel,
+)
+from moodline.engine import OnnxEncoder
+from moodline.samples import load_samples
+from moodline.settings import load_settings
+from moodline.telemetry.metrics import Metrics
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MAX_ARTIFACT_BYTES = 60_000_000
+MAX_FILE_BYTES = 95_000_000
+
+
+@pytest.fixture(scope="module")
+def artifact() -> Artifact:
+    return find_artifact(load_settings({}))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def analyzer(artifact: Artifact) -> AsyncIterator[ConversationAnalyzer]:
+    deaths: list[BaseException] = []
+    async with open_analyzer(
+        load_settings({}),
+        artifact=artifact,
+        metrics=Metrics(CollectorRegistry()),
+        on_fatal=deaths.append,
+    ) as opened:
+        yield opened
+    assert not deaths
+
+
+async def read(analyzer: ConversationAnalyzer, *texts: str) -> ConversationAnalysis:
+    """Customer and agent in turns, the customer first."""
+    roles = (Role.CUSTOMER, Role.AGENT)
+    turns = tuple(Turn(roles[i % 2], text) for i, text in enumerate(texts))
+    return await analyzer.analyze(Conversation("c", turns))
+
+
+@pytest.mark.parametrize(
+    ("bad", "good"),
+    [
+        (
+            "This is the worst service I have ever had.",
+            "Wonderful, thank you so much for the help!",
+        ),
+        ("Rezalet bir hizmet, bıktım artık sizden.", "Harika, çok teşekkür ederim, süpersiniz!"),
+        ("أسوأ خدمة في حياتي، أنا غاضب جدا منكم.", "رائع جدا، شكرا جزيلا على المساعدة الممتازة!"),
+    ],
+    ids=["en", "tr", "ar"],
+)
+async def test_plain_anger_is_negative_and_plain_praise_positive(
+    analyzer: ConversationAnalyzer, bad: str, good: str
+) -> None:
+    angry, happy = [(await read(analyzer, text)).turns[0].scores for text in (bad, good)]
+    assert angry is not None
+    assert happy is not None
+    assert angry.sentiment.label in (SentimentLabel.VERY_NEGATIVE, SentimentLabel.NEGATIVE)
+    assert happy.sentiment.label in (SentimentLabel.POSITIVE, SentimentLabel.VERY_POSITIVE)
+
+
+@pytest.mark.parametrize(
+    ("urgent", "idle"),
+    [
+        ("My card was stolen an hour ago and somebody is paying with it.", "Hello, good morning."),
+        ("Kartım bir saat önce çalındı, şu anda harcama yapılıyor.", "Merhaba, iyi günler."),
+        ("سرقت بطاقتي قبل ساعة وهناك من يسحب منها الآن.", "مرحبا، صباح الخير."),
+    ],
+    ids=["en", "tr", "ar"],
+)
+async def test_calm_words_about_harm_under_way_are_urgent_and_a_greeting_is_not(
+    analyzer: ConversationAnalyzer, urgent: str, idle: str
+) -> None:
+    harm, greeting = [(await read(analyzer, text)).turns[0].scores for text in (urgent, idle)]
+    assert harm is not None
+    assert greeting is not None
+    assert harm.urgency.level in (UrgencyLevel.HIGH, UrgencyLevel.CRITICAL)
+    assert greeting.urgency.level is UrgencyLevel.LOW
+
+
+async def test_an_agents_words_are_never_the_customers_mood(analyzer: ConversationAnalyzer) -> None:
+    analysis = await read(analyzer, "Where is my parcel?", "You are an idiot, this is disgusting.")
+    customer, agent = analysis.turns
+    assert agent.scores is None
+    assert agent.absence is Absence.NOT_CUSTOMER
+    assert customer.scores is not None
+    assert analysis.rollup.sentiment is not None
+    assert analysis.rollup.sentiment.score == pytest.approx(customer.scores.sentiment.score)
+
+
+async def test_a_result_never_depends_on_later_turns(analyzer: ConversationAnalyzer) -> None:
+    for sample in load_samples():
+        whole = await analyzer.analyze(sample)
+        for length in (1, len(sample.turns) // 2):
+            part = await analyzer.analyze(
+                Conversation("part", sample.turns[:length], language=sample.language)
+            )
+            for early, late in zip(part.turns, whole.turns, strict=False):
+                if early.scores is not None:
+                    assert late.scores is not None
+                    assert early.scores.sentiment.score == pytest.approx(
+                        late.scores.sentiment.score, abs=1e-4
+                    )
+                    assert early.scores.escalation.probability == pytest.approx(
+                        late.scores.escalation.probability, abs=1e-4
+                    )
+
+
+async def test_history_changes_the_result_of_the_same_words(analyzer: ConversationAnalyzer) -> None:
+    alone = await read(analyzer, "OK")
+    after = await read(
+        analyzer,
+        "My card was stolen and they are emptying my account right now!",
+        "I am blocking it, one moment.",
+        "OK",
+    )
+    first, last = alone.turns[0].scores, after.turns[2].scores
+    assert first is not None
+    assert last is not None
+    assert last.escalation.probability > first.escalation.probability
+
+
+async def test_the_end_of_a_turn_of_many_windows_still_counts(
+    analyzer: ConversationAnalyzer,
+) -> None:
+    calm = "I would like to describe my order in detail. " * 40
+    furious = calm + "You are liars and thieves, I hate this disgusting company! " * 8
+    before, after = [(await read(analyzer, text)).turns[0].scores for text in (calm, furious)]
+    assert before is not None
+    assert after is not None
+    assert after.sentiment.score < before.sentiment.score - 0.05
+
+
+async def test_evidence_quotes_the_text_by_code_points(analyzer: ConversationAnalyzer) -> None:
+    text = "😡😡 Üçüncü kez arıyorum, bu rezaleti artık avukatıma taşıyorum!"
+    scores = (await read(analyzer, text)).turns[0].scores
+    assert scores is not None
+    assert scores.evidence
+    for evidence in scores.evidence:
+        assert evidence.text == text[evidence.start : evidence.end]
+        assert evidence.text.strip()
+
+
+async def test_a_row_does_not_depend_on_its_batch(artifact: Artifact) -> None:
+    encoder = OnnxEncoder(artifact, intra_op_threads=2)
+    rng = np.random.default_rng(11)
+    ids = rng.integers(4, 50_000, size=(24, 64))
+    mask = np.ones_like(ids)
+    mask[1::2, 40:] = 0
+    together = encoder.encode(ids, mask)
+    for row in range(6):
+        length = int(mask[row].sum())
+        alone = encoder.encode(ids[row : row + 1, :length], mask[row : row + 1, :length])
+        np.testing.assert_allclose(alone.vectors[0], together.vectors[row], atol=2e-5)
+
+
+async def test_the_artifact_stays_small(artifact: Artifact) -> None:
+    sizes = [path.stat().st_size for path in artifact.directory.iterdir()]
+    assert sum(sizes) <= MAX_ARTIFACT_BYTES
+    assert max(sizes) <= MAX_FILE_BYTES
+
+
+async def test_the_card_gives_a_figure_for_every_head(artifact: Artifact) -> None:
+    figures = artifact.manifest.metrics["shipped"]
+    assert isinstance(figures, dict)
+    found = {key for parts in figures.values() for part in parts.values() for key in part}
+    assert {
+        "sentiment3_macro_f1",
+        "sentiment_macro_f1",
+        "urgency_macro_f1",
+        "stage_macro_f1",
+        "tags_macro_f1",
+        "escalation_macro_f1",
+        "csat_macro_f1",
+    } <= found
