@@ -1,0 +1,1 @@
+"""Latency and throughput of the gRPC service, against the bare engine in the same run."""
