@@ -2,6 +2,7 @@
 # Environments are made once and made again when what they are locked to changes.
 
 PYTHON ?= python3
+TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 BUF := node_modules/.bin/buf
@@ -37,6 +38,11 @@ $(VENV)/dev.stamp: $(VENV)/runtime.stamp requirements/dev.lock
 	$(PIP) --require-hashes -r requirements/dev.lock
 	@touch $@
 
+$(VENV)/train.stamp: $(VENV)/dev.stamp requirements/train.txt
+	$(PIP) $(TORCH)
+	$(PIP) --requirement requirements/train.txt
+	@touch $@
+
 node_modules/.package-lock.json: package.json package-lock.json
 	@command -v npm > /dev/null || { echo "npm brings the proto checks; install Node.js first." >&2; exit 1; }
 	npm ci --no-audit --no-fund --loglevel=error
@@ -44,6 +50,9 @@ node_modules/.package-lock.json: package.json package-lock.json
 
 .PHONY: venv
 venv: $(VENV)/dev.stamp ## Make the environment of a developer, .venv
+
+.PHONY: train-venv
+train-venv: $(VENV)/train.stamp ## Add to .venv what the recipe needs; choose a build with TORCH=...
 
 ## What users come for
 
