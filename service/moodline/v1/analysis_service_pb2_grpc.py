@@ -110,7 +110,8 @@ class AnalysisServiceServicer:
     """
 
     def AnalyzeConversation(self, request, context):
-        """Analyses one whole conversation. Idempotent, no side effects; retry as the service says.
+        """Analyses one whole conversation. One of more than 16 turns runs behind live work. Idempotent, no
+        side effects; retry as the service says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

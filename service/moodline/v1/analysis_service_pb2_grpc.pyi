@@ -59,7 +59,9 @@ class AnalysisServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnalysisServiceAsyncStub: ...
     AnalyzeConversation: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.AnalyzeConversationRequest, _analysis_service_pb2.AnalyzeConversationResponse]
-    """Analyses one whole conversation. Idempotent, no side effects; retry as the service says."""
+    """Analyses one whole conversation. One of more than 16 turns runs behind live work. Idempotent, no
+    side effects; retry as the service says.
+    """
     BatchAnalyzeConversations: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.BatchAnalyzeConversationsRequest, _analysis_service_pb2.BatchAnalyzeConversationsResponse]
     """Analyses up to 100 whole conversations, each by itself: an item that fails leaves the others
     as they are, and the call answers OK. Runs behind live work. Idempotent, no side effects;
@@ -121,7 +123,9 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AnalyzeConversation: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.AnalyzeConversationRequest, _analysis_service_pb2.AnalyzeConversationResponse]  # type: ignore[assignment]
-    """Analyses one whole conversation. Idempotent, no side effects; retry as the service says."""
+    """Analyses one whole conversation. One of more than 16 turns runs behind live work. Idempotent, no
+    side effects; retry as the service says.
+    """
     BatchAnalyzeConversations: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.BatchAnalyzeConversationsRequest, _analysis_service_pb2.BatchAnalyzeConversationsResponse]  # type: ignore[assignment]
     """Analyses up to 100 whole conversations, each by itself: an item that fails leaves the others
     as they are, and the call answers OK. Runs behind live work. Idempotent, no side effects;
@@ -186,7 +190,9 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.AnalyzeConversationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.AnalyzeConversationResponse, _abc.Awaitable[_analysis_service_pb2.AnalyzeConversationResponse]]:
-        """Analyses one whole conversation. Idempotent, no side effects; retry as the service says."""
+        """Analyses one whole conversation. One of more than 16 turns runs behind live work. Idempotent, no
+        side effects; retry as the service says.
+        """
 
     @_abc_1.abstractmethod
     def BatchAnalyzeConversations(
