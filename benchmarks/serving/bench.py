@@ -2,6 +2,7 @@
 
 - one live stream and nothing else: the time from sending a turn to its result;
 - many live streams with open-loop Poisson arrivals (a closed loop would hide the tail): the same;
+- one long stream: the time of its first and of its last turns, and what the server's memory grew;
 - batch throughput against the bare engine on the same turns in the same run: both networks, no
   tokenizer, no scores, no gRPC. Rounds of the two alternate, so that a busy host hits both.
 
@@ -45,6 +46,8 @@ PORT: Final = 50971
 ADDRESS: Final = f"127.0.0.1:{PORT}"
 STREAM_COUNT: Final = 100
 WARM_UP_TURNS: Final = 30
+LONG_STREAM_TURNS: Final = 5470
+"""Ten times the conversations, so that the first and the last tenth are the same words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,8 @@ def latency(seconds: Sequence[float], failed_count: int) -> Latency:
 
 
 @asynccontextmanager
-async def server() -> AsyncIterator[None]:
-    """A server in a process of its own."""
+async def server() -> AsyncIterator[int]:
+    """A server in a process of its own; gives its process id."""
     environment = {
         **os.environ,
         "MOODLINE_SERVER__PORT": str(PORT),
@@ -104,7 +107,7 @@ async def server() -> AsyncIterator[None]:
             except MoodlineRpcError:
                 pass
             await asyncio.sleep(0.25)
-        yield
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.wait(), timeout=60)
@@ -165,6 +168,39 @@ async def measure_live_streams(
 
     await asyncio.gather(*(live(index) for index in range(STREAM_COUNT)))
     return latency(seconds, failed)
+
+
+async def measure_long_stream(
+    client: AsyncMoodlineClient, conversations: Sequence[Conversation], *, process_id: int
+) -> dict[str, float]:
+    """One stream of `LONG_STREAM_TURNS`, one turn at a time."""
+    turns = [turn for conversation in conversations for turn in conversation.turns]
+    seconds = []
+    async with client.stream("long", timeout_s=3600.0) as stream:
+        for number in range(LONG_STREAM_TURNS):
+            if number == LONG_STREAM_TURNS // 10:
+                early_bytes = resident_bytes(process_id)
+            turn = turns[number % len(turns)]
+            turn.turn_id = str(number)
+            started_s = time.monotonic()
+            await stream.send(turn)
+            await stream.receive()
+            seconds.append(time.monotonic() - started_s)
+        late_bytes = resident_bytes(process_id)
+        await stream.finish()
+    part = len(turns)
+    return {
+        "turn_count": LONG_STREAM_TURNS,
+        f"first_{part}_p50_ms": round(statistics.median(seconds[:part]) * 1000, 2),
+        f"last_{part}_p50_ms": round(statistics.median(seconds[-part:]) * 1000, 2),
+        "server_growth_mb_over_the_last_nine_tenths": round((late_bytes - early_bytes) / 1e6, 1),
+    }
+
+
+def resident_bytes(process_id: int) -> int:
+    """Memory of a process on Linux."""
+    pages = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 class BareEngine:
@@ -248,7 +284,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     engine = BareEngine(bulk)
     turn_count = sum(len(c.turns) for c in bulk)
     engine.run()
-    async with server(), AsyncMoodlineClient(ADDRESS) as client:
+    async with server() as process_id, AsyncMoodlineClient(ADDRESS) as client:
         alone = await measure_stream_alone(client, conversations)
         await service_seconds(client, bulk)
         rounds = []
@@ -262,6 +298,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     "ratio": round(bare_s / service_s, 3),
                 }
             )
+        long = await measure_long_stream(client, conversations, process_id=process_id)
         capacity = statistics.median(r["service_turns_per_s"] for r in rounds)
         live = {}
         for share in (0.1, 0.3, 0.5, 0.7):
@@ -286,6 +323,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "tokens_per_turn": round(engine.token_count / turn_count, 1),
         "stream_alone": asdict(alone),
+        "long_stream": long,
         "throughput_rounds": rounds,
         "throughput_ratio_median": statistics.median(r["ratio"] for r in rounds),
         f"live_streams_{STREAM_COUNT}": live,

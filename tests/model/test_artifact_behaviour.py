@@ -1,5 +1,7 @@
 """What the bundled model must do, whatever its exact figures (those stand in its card)."""
 
+import gc
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MAX_ARTIFACT_BYTES = 60_000_000
 MAX_FILE_BYTES = 95_000_000
+MAX_KEPT_BYTES_PER_TURN = 400
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +194,33 @@ async def test_the_card_gives_a_figure_for_every_head(artifact: Artifact) -> Non
         "escalation_macro_f1",
         "csat_macro_f1",
     } <= found
+
+
+async def test_a_stream_of_thousands_of_turns_keeps_little_of_each(
+    analyzer: ConversationAnalyzer,
+) -> None:
+    """What a session keeps is a hash a final turn and a number a customer turn, not the turns."""
+    session = analyzer.open_session(conversation_id="long", language="en")
+    texts = [f"{'Yes and then it stopped working again. ' * 20}{n}" for n in range(3)]
+
+    async def add(first: int, count: int) -> None:
+        for n in range(first, first + count):
+            role = (Role.CUSTOMER, Role.AGENT)[n % 2]
+            # Short repeated turns come from the cache; a long one now and then does not.
+            text = texts[n % 3] if n % 200 == 0 else "OK, thanks"
+            await session.add_turn(Turn(role, text, turn_id=f"turn-{n}"), is_final=True)
+
+    await add(0, 500)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        await add(500, 2000)
+        gc.collect()
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes / 2000 < MAX_KEPT_BYTES_PER_TURN
+    summary = session.finish()
+    assert summary.turns == ()
+    assert summary.rollup.sentiment is not None
+    assert summary.rollup.sentiment.customer_turn_count == 1250
