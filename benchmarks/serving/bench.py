@@ -64,7 +64,7 @@ class Latency:
 def read_conversations() -> list[Conversation]:
     """Our own labelled conversations as requests."""
     conversations = []
-    for file in sorted(DATA_DIR.glob("*.jsonl")):
+    for file in sorted(DATA_DIR.glob("conversations_*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             conversation = Conversation(conversation_id=row["id"], language=row["lang"])

@@ -78,7 +78,7 @@ def write_card(directory: Path, manifest: Manifest) -> None:
         licence=manifest.licence,
         unmeasured=", ".join(manifest.languages.unmeasured),
         data=_table(
-            ["source", "conversations or texts"],
+            ["source", "conversations or texts seen"],
             [[name, f"{count:,}"] for name, count in training["conversations_by_source"].items()],
         ),
         shipped=_figures(metrics["shipped"]),

@@ -56,6 +56,10 @@ class RecipeConfig(_Group):
     """Everything that decides the artifact, but the data itself."""
 
     name: str
+    continue_from: str | None = Field(
+        default=None,
+        description="Name of an earlier run whose trained weights and vocabulary are the start.",
+    )
     start_encoder: StartEncoderConfig
     vocabulary: VocabularyConfig
     head_width: int

@@ -83,8 +83,20 @@ def _text_example(row: Row, *, source: str, language: str, split: str, coarse: i
 
 
 def _read_own(_: Path) -> Iterator[Example]:
-    for row in read_rows(OWN_DATA_DIR):
+    for row in read_rows(OWN_DATA_DIR, "conversations_*.jsonl"):
         yield conversation_example(row, source="own", split="train")
+
+
+def _read_own_texts(_: Path) -> Iterator[Example]:
+    for row in read_rows(OWN_DATA_DIR, "texts_*.jsonl"):
+        labels = TurnLabels(
+            sentiment=row["v"] + 2,
+            urgency=row["u"],
+            stage=STAGE.index(row["s"]),
+            tags=tuple(int(tag in row["t"]) for tag in TAGS),
+        )
+        turn = ExampleTurn(True, row["text"], labels)
+        yield Example(row["id"], "own_texts", row["lang"], "train", (turn,))
 
 
 def _read_annotated(root: Path) -> Iterator[Example]:
@@ -230,6 +242,7 @@ def _read_airline(root: Path) -> Iterator[Example]:
 
 READERS: Final[dict[str, Reader]] = {
     "own": _read_own,
+    "own_texts": _read_own_texts,
     "annotated": _read_annotated,
     "annotated_dev": _read_annotated_dev,
     "written": _read_written,

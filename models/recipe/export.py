@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from models.recipe.labels import ASPECTS, ESCALATION, HEADS, SENTIMENT, STAGE, T
 from models.recipe.quantize import quantize_encoder
 from models.recipe.smooth import smooth_feed_forward
 from models.recipe.start_encoder import HUB_NAME
-from models.recipe.train import Networks, load_examples, load_trained
+from models.recipe.train import Networks, load_examples, load_trained, training_order
 from moodline.artifact import (
     ENCODER_FILE,
     HEAD_FILE,
@@ -229,9 +230,7 @@ def _manifest(
     *,
     width: int,
 ) -> Manifest:
-    counts: dict[str, int] = {}
-    for example in training:
-        counts[example.source] = counts.get(example.source, 0) + 1
+    seen = {(e.source, e.example_id) for e in training_order(config, training)}
     return Manifest(
         format_version=1,
         name=config.name,
@@ -260,7 +259,7 @@ def _manifest(
             "seed": config.training.seed,
             "start_encoder": f"{HUB_NAME} ({config.start_encoder.source})",
             "layers": list(config.start_encoder.layers),
-            "conversations_by_source": counts,
+            "conversations_by_source": dict(Counter(source for source, _ in sorted(seen))),
         },
         metrics={},
         golden=(),

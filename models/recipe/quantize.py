@@ -35,7 +35,7 @@ _FEED_FORWARD_DOWN: Final = re.compile(r"layer\.\d+/output/dense")
 Feed = dict[str, NDArray[np.int64]]
 
 
-class TextFeeds(CalibrationDataReader):  # type: ignore[misc]
+class TextFeeds(CalibrationDataReader):
     """Feeds of single, unpadded windows: padding would widen the ranges for nothing."""
 
     def __init__(self, windows: Sequence[Sequence[int]]) -> None:

@@ -157,7 +157,11 @@ def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Pa
     training = config.training
     torch.manual_seed(training.seed)
     parts = load_examples(config, data_root)
-    networks = build_networks(config, [t.text for e in parts["train"] for t in e.turns], cache_dir)
+    if config.continue_from is not None:
+        networks = read_trained(run_dir.parent / config.continue_from, head_width=config.head_width)
+    else:
+        texts = [t.text for e in parts["train"] for t in e.turns]
+        networks = build_networks(config, texts, cache_dir)
     networks.tokenizer.save(str(run_dir / "tokenizer.json"))
     order = training_order(config, parts["train"])
     weights = stage_weights(parts["train"])
@@ -236,23 +240,30 @@ def load_trained(config: RecipeConfig, run_dir: Path) -> Networks:
     Raises:
         ValueError: If it was trained with another configuration.
     """
-    saved = torch.load(run_dir / "trained.pt", weights_only=True)
-    if saved["config_digest"] != config_digest(config):
+    digest = torch.load(run_dir / "trained.pt", weights_only=True)["config_digest"]
+    if digest != config_digest(config):
         raise ValueError(
-            f"{run_dir}/trained.pt was trained with configuration {saved['config_digest']}, "
-            f"not {config_digest(config)}; train again or name the configuration it came from"
+            f"{run_dir}/trained.pt was trained with configuration {digest}, not "
+            f"{config_digest(config)}; train again or name the configuration it came from"
         )
+    networks = read_trained(run_dir, head_width=config.head_width)
+    networks.encoder.eval()
+    networks.head.eval()
+    return networks
+
+
+def read_trained(run_dir: Path, *, head_width: int) -> Networks:
+    """Read the weights and the tokenizer of a finished run, whatever its configuration."""
+    saved = torch.load(run_dir / "trained.pt", weights_only=True)
     bert_config = BertConfig(**saved["bert_config"])
     bert_config._attn_implementation = "eager"
     networks = assemble(
         BertModel(bert_config, add_pooling_layer=False),
         Tokenizer.from_file(str(run_dir / "tokenizer.json")),
-        head_width=config.head_width,
+        head_width=head_width,
     )
     networks.encoder.load_state_dict(saved["encoder"])
     networks.head.load_state_dict(saved["head"])
-    networks.encoder.eval()
-    networks.head.eval()
     return networks
 
 

@@ -58,26 +58,79 @@ async def read(analyzer: ConversationAnalyzer, *texts: str) -> ConversationAnaly
     return await analyzer.analyze(Conversation("c", turns))
 
 
-@pytest.mark.parametrize(
-    ("bad", "good"),
-    [
+PLAIN = {
+    "en": (
         (
             "This is the worst service I have ever had.",
-            "Wonderful, thank you so much for the help!",
+            "I am really disappointed and angry about this.",
+            "You people are useless, nothing works.",
+            "I'm fed up, this is the third time it broke.",
+            "What a disgrace, I want my money back.",
+            "Terrible support, I will never buy here again.",
         ),
-        ("Rezalet bir hizmet, bıktım artık sizden.", "Harika, çok teşekkür ederim, süpersiniz!"),
-        ("أسوأ خدمة في حياتي، أنا غاضب جدا منكم.", "رائع جدا، شكرا جزيلا على المساعدة الممتازة!"),
-    ],
-    ids=["en", "tr", "ar"],
-)
+        (
+            "Wonderful, thank you so much for the help!",
+            "I love it, works perfectly.",
+            "Great service, you made my day.",
+            "Really happy with how fast you solved this.",
+            "Fantastic, I will recommend you to everyone!",
+            "That's perfect, thanks a lot!",
+        ),
+    ),
+    "tr": (
+        (
+            "Rezalet bir hizmet, bıktım artık sizden.",
+            "Çok kötü bir deneyim, hiç memnun kalmadım.",
+            "İnternet yine kesildi, yeter artık!",
+            "Paramı geri istiyorum, dolandırıldım resmen.",
+            "Berbat bir müşteri hizmetleri, yazıklar olsun.",
+            "Üç gündür kimse dönmedi, çok sinirliyim.",
+        ),
+        (
+            "Harika, çok teşekkür ederim, süpersiniz!",
+            "Çok memnun kaldım, herkese tavsiye ederim.",
+            "Sorunum hemen çözüldü, ellerinize sağlık.",
+            "Mükemmel bir hizmet, bayıldım.",
+            "Çok hızlı ve güler yüzlüydünüz, sağ olun.",
+            "Ürün çok güzel, tam istediğim gibi.",
+        ),
+    ),
+    "ar": (
+        (
+            "أسوأ خدمة في حياتي، أنا غاضب جدا منكم.",
+            "خدمة سيئة جدا ولا أنصح بها أحدا.",
+            "النت فاصل من امبارح ومحدش بيرد، زهقت.",
+            "أنا محبط جدا، ضيعتم وقتي ومالي.",
+            "الخدمة زفت والموظف قليل الذوق.",
+            "حرام عليكم، ثالث مرة تتأخر الشحنة!",
+        ),
+        (
+            "رائع جدا، شكرا جزيلا على المساعدة الممتازة!",
+            "ممتاز، أنا سعيد جدا بالخدمة.",
+            "الله يعطيكم العافية، خدمة سريعة وراقية.",
+            "المنتج روعة وأنصح الجميع به.",
+            "تسلم ايدك، المشكلة اتحلت بسرعة.",
+            "تجربة جميلة، شكرا من القلب.",
+        ),
+    ),
+}
+"""Sentences written before the model saw any of them, whatever it makes of them."""
+MIN_RIGHT = 5
+
+
+@pytest.mark.parametrize("language", list(PLAIN))
 async def test_plain_anger_is_negative_and_plain_praise_positive(
-    analyzer: ConversationAnalyzer, bad: str, good: str
+    analyzer: ConversationAnalyzer, language: str
 ) -> None:
-    angry, happy = [(await read(analyzer, text)).turns[0].scores for text in (bad, good)]
-    assert angry is not None
-    assert happy is not None
-    assert angry.sentiment.label in (SentimentLabel.VERY_NEGATIVE, SentimentLabel.NEGATIVE)
-    assert happy.sentiment.label in (SentimentLabel.POSITIVE, SentimentLabel.VERY_POSITIVE)
+    """The first model misreads one or two of the thirty-six; a fall below that is a fault."""
+    sides = (
+        (SentimentLabel.VERY_NEGATIVE, SentimentLabel.NEGATIVE),
+        (SentimentLabel.POSITIVE, SentimentLabel.VERY_POSITIVE),
+    )
+    for texts, right in zip(PLAIN[language], sides, strict=True):
+        found = [(await read(analyzer, text)).turns[0].scores for text in texts]
+        labels = [scores.sentiment.label for scores in found if scores is not None]
+        assert sum(label in right for label in labels) >= MIN_RIGHT, labels
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our own conversations in the shape of the public sets."""
     root = tmp_path_factory.mktemp("data")
-    own = list(read_rows(OWN_DATA_DIR))
+    own = list(read_rows(OWN_DATA_DIR, "conversations_*.jsonl"))
     for row in own:
         row["source"], row["split"] = "tests", "train"
     write_rows(root / "annotated" / "train.jsonl", own[30:70])
@@ -156,7 +156,7 @@ def test_a_label_that_a_source_does_not_give_is_masked(data_root: Path) -> None:
 
 
 def test_escalation_holds_from_its_turn_on() -> None:
-    rows = {row["id"]: row for row in read_rows(OWN_DATA_DIR)}
+    rows = {row["id"]: row for row in read_rows(OWN_DATA_DIR, "conversations_*.jsonl")}
     for example in read_source("own", Path()):
         at = rows[example.example_id]["labels"]["escalation_turn"]
         for index, turn in enumerate(example.turns):
