@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -107,6 +107,20 @@ async def next_answer(call: Stream) -> StreamConversationResponse:
     return answer
 
 
+async def converse(call: Any, messages: Iterable[Any]) -> list[Any]:
+    """Send everything, then return all answers.
+
+    Waits for the initial metadata first, as `moodline.client` does: gRPC reports a write to a call
+    that a server has just refused as INTERNAL (https://github.com/grpc/grpc/issues/36066).
+    """
+    with suppress(grpc.RpcError, asyncio.InvalidStateError):
+        await call.initial_metadata()
+        for message in messages:
+            await call.write(message)
+        await call.done_writing()
+    return [answer async for answer in call]
+
+
 @dataclass(frozen=True)
 class Served:
     """A server and a channel to it."""
@@ -124,7 +138,7 @@ class Served:
 
     async def talk(self, *messages: StreamConversationRequest) -> list[StreamConversationResponse]:
         """Send everything, and return all answers."""
-        return [answer async for answer in self.stub.StreamConversation(iter(messages))]
+        return await converse(self.stub.StreamConversation(), messages)
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)

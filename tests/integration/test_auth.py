@@ -23,6 +23,7 @@ from tests.integration.harness import (
     Refusal,
     Served,
     configuration,
+    converse,
     health_stub,
     refusal,
     request,
@@ -81,9 +82,8 @@ async def call(served: Served, method: str, metadata: Metadata) -> None:
                 metadata=metadata,
             )
         case "StreamConversation":
-            messages = iter([configuration(), streamed("t1")])
-            async for _ in stub.StreamConversation(messages, metadata=metadata):
-                pass
+            messages = [configuration(), streamed("t1")]
+            await converse(stub.StreamConversation(metadata=metadata), messages)
         case _:
             await stub.GetCapabilities(GetCapabilitiesRequest(), metadata=metadata)
 

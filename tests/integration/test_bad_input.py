@@ -20,6 +20,7 @@ from tests.integration.harness import (
     Refusal,
     Served,
     configuration,
+    converse,
     read_status,
     refusal,
     request,
@@ -104,13 +105,7 @@ async def test_a_stream_message_that_is_not_utf8_ends_the_stream(served: Served)
     invalid = streamed("t1", "SECRET").SerializeToString().replace(b"SECRET", b"SEC\xff\xfeT")
     method: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
     method = served.channel.stream_stream(f"/{SERVICE}/StreamConversation")
-    call = method(iter([configuration().SerializeToString(), invalid]))
-
-    async def read() -> None:
-        async for _ in call:
-            pass
-
-    answer = await refusal(read())
+    answer = await refusal(converse(method(), [configuration().SerializeToString(), invalid]))
     assert answer.code is grpc.StatusCode.INVALID_ARGUMENT
     assert answer.reason == "MALFORMED_REQUEST"
 

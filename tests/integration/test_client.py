@@ -112,6 +112,8 @@ class ScriptedService(AnalysisServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[service_pb2.StreamConversationResponse]:
         self._begin(context)
+        # As the real server does; the asyncio client waits for it before it writes.
+        context.send_initial_metadata(())
         configuration = next(request_iterator).configuration
         for index, request in enumerate(request_iterator):
             if request.turn.text == "bad":

@@ -186,6 +186,10 @@ class AsyncConversationStream:
 
     async def __aenter__(self) -> Self:
         self._call = self._open_call()
+        # A refusal (token, drain) that arrives while something is written would be reported as
+        # INTERNAL; see https://github.com/grpc/grpc/issues/36066. The server answers at once.
+        with contextlib.suppress(grpc.RpcError):
+            await self._call.initial_metadata()
         await self._write(self._configuration)
         return self
 

@@ -40,7 +40,7 @@ SERVICE: Final = DESCRIPTOR.services_by_name["AnalysisService"].full_name
 MAX_LIVE_TURNS: Final = 16
 """A whole conversation of more turns runs as BULK: in one queue with live turns it would make each
 of them wait for all of it."""
-BATCH_CONCURRENCY: Final = 8
+BATCH_CONCURRENCY: Final = 24
 """Items of one batch call that are analysed at a time: enough to fill engine calls, few enough
 that one call does not fill the ledger of pending work."""
 ENVELOPE_BYTES: Final = 65_536
