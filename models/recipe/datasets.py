@@ -123,85 +123,51 @@ def _read_written(root: Path) -> Iterator[Example]:
 _PUBLISHED_SPLITS: Final = {"train": "train", "validation": "calibration", "test": "report"}
 
 
-def _read_umsab(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "umsab"):
-        yield _text_example(
-            row,
-            source="umsab",
-            language=row["lang"],
-            split=_PUBLISHED_SPLITS[row["split"]],
-            coarse=_COARSE[row["sentiment"]],
-        )
+def _published(
+    source: str,
+    *,
+    language: str | None = None,
+    label: str = "sentiment",
+    is_usable: Callable[[Row], bool] = lambda _: True,
+) -> Reader:
+    """A reader of single texts with three-way sentiment and the splits of their publishers.
+
+    Args:
+        source: Name of the source and of its folder.
+        language: Of all rows; None if each row names its own.
+        label: Key of the sentiment; rows without one are left out.
+        is_usable: Tells rows that must not be used.
+    """
+
+    def read(root: Path) -> Iterator[Example]:
+        for row in read_rows(root / source):
+            if row.get(label) and is_usable(row):
+                yield _text_example(
+                    row,
+                    source=source,
+                    language=language or row["lang"],
+                    split=_PUBLISHED_SPLITS[row["split"]],
+                    coarse=_COARSE[row[label]],
+                )
+
+    return read
 
 
-def _read_tweet_sentiment(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "tweet_sentiment"):
-        yield _text_example(
-            row,
-            source="tweet_sentiment",
-            language="en",
-            split=_PUBLISHED_SPLITS[row["split"]],
-            coarse=_COARSE[row["label"]],
-        )
+def _evaluation_only(source: str, *, language: str) -> Reader:
+    """A reader of single texts that may not be trained on: all are for the report."""
 
-
-def _read_trbrain(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "trbrain_telecom"):
-        yield _text_example(
-            row,
-            source="trbrain_telecom",
-            language="tr",
-            split=_PUBLISHED_SPLITS[row["split"]],
-            coarse=_COARSE[row["sentiment"]],
-        )
-
-
-def _read_arsarcasm(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "arsarcasm_v2"):
-        # Its training part repeats test rows of two other sets; they are flagged.
-        if row.get("in_umsab_test") or row.get("in_astd_test"):
-            continue
-        yield _text_example(
-            row,
-            source="arsarcasm_v2",
-            language="ar",
-            split=_PUBLISHED_SPLITS[row["split"]],
-            coarse=_COARSE[row["sentiment"]],
-        )
-
-
-def _read_ajgt(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "ajgt"):
-        yield _text_example(
-            row,
-            source="ajgt",
-            language="ar",
-            split=_PUBLISHED_SPLITS[row["split"]],
-            coarse=_COARSE[row["sentiment"]],
-        )
-
-
-def _read_egyptian_reviews(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "ar_egyptian_amazon_reviews"):
-        if row.get("sentiment"):
+    def read(root: Path) -> Iterator[Example]:
+        for row in read_rows(root / source):
             yield _text_example(
-                row,
-                source="ar_egyptian_amazon_reviews",
-                language="ar",
-                split=_PUBLISHED_SPLITS[row["split"]],
-                coarse=_COARSE[row["sentiment"]],
+                row, source=source, language=language, split="report", coarse=_COARSE[row["label"]]
             )
 
+    return read
 
-def _read_uci(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "uci_amazon_cells"):
-        yield _text_example(
-            row,
-            source="uci_amazon_cells",
-            language="en",
-            split="train",
-            coarse=_COARSE[row["label"]],
-        )
+
+def _stands_in_no_other_test(row: Row) -> bool:
+    """Whether a row of arsarcasm_v2 may be used: its training part repeats tests of two others."""
+    return not (row.get("in_umsab_test") or row.get("in_astd_test"))
 
 
 def _read_goemotions(root: Path) -> Iterator[Example]:
@@ -218,48 +184,23 @@ def _read_goemotions(root: Path) -> Iterator[Example]:
             )
 
 
-def _read_amazonhelp(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "amazonhelp_sentiment"):
-        yield _text_example(
-            row,
-            source="amazonhelp_sentiment",
-            language="en",
-            split="report",
-            coarse=_COARSE[row["label"]],
-        )
-
-
-def _read_airline(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "airline_tweets"):
-        yield _text_example(
-            row,
-            source="airline_tweets",
-            language="en",
-            split="report",
-            coarse=_COARSE[row.get("sentiment") or row["label"]],
-        )
-
-
 READERS: Final[dict[str, Reader]] = {
     "own": _read_own,
     "own_texts": _read_own_texts,
     "annotated": _read_annotated,
     "annotated_dev": _read_annotated_dev,
     "written": _read_written,
-    "umsab": _read_umsab,
-    "tweet_sentiment": _read_tweet_sentiment,
-    "trbrain_telecom": _read_trbrain,
-    "arsarcasm_v2": _read_arsarcasm,
-    "ajgt": _read_ajgt,
-    "ar_egyptian_amazon_reviews": _read_egyptian_reviews,
-    "uci_amazon_cells": _read_uci,
+    "umsab": _published("umsab"),
+    "tweet_sentiment": _published("tweet_sentiment", language="en", label="label"),
+    "trbrain_telecom": _published("trbrain_telecom", language="tr"),
+    "arsarcasm_v2": _published("arsarcasm_v2", language="ar", is_usable=_stands_in_no_other_test),
+    "ajgt": _published("ajgt", language="ar"),
+    "ar_egyptian_amazon_reviews": _published("ar_egyptian_amazon_reviews", language="ar"),
+    "uci_amazon_cells": _published("uci_amazon_cells", language="en", label="label"),
     "goemotions": _read_goemotions,
-    "amazonhelp_sentiment": _read_amazonhelp,
-    "airline_tweets": _read_airline,
+    "amazonhelp_sentiment": _evaluation_only("amazonhelp_sentiment", language="en"),
+    "airline_tweets": _evaluation_only("airline_tweets", language="en"),
 }
-
-EVALUATION_ONLY: Final = ("annotated_dev", "amazonhelp_sentiment", "airline_tweets")
-"""Sets whose licence or purpose forbids training; they only ever have the split `report`."""
 
 
 def read_source(name: str, data_root: Path) -> list[Example]:
