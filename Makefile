@@ -73,8 +73,9 @@ format: $(VENV)/dev.stamp node_modules/.package-lock.json ## Format code and pro
 	$(BUF) format --write --path protos/moodline
 
 .PHONY: generate
-generate: $(VENV)/dev.stamp ## Generate service/moodline/v1 from the protos
+generate: $(VENV)/dev.stamp ## Generate service/moodline/v1 from the protos, docs/settings.md from the settings
 	PYTHON=$(BIN)/python scripts/generate_protos.sh
+	$(BIN)/python -m scripts.settings_doc
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Resolve pyproject.toml into requirements/; take news with ARGS=--upgrade
