@@ -34,9 +34,11 @@ from moodline.telemetry.metrics_endpoint import serve_metrics
 from moodline.telemetry.tracing import open_tracing
 from moodline.warmup import warm_up
 
-GOLDEN_TOLERANCE: Final = 0.02
-"""Largest difference from a golden score, in [-1, 1]: integer kernels of other processors round
-differently, a wrong file or label order is off by far more."""
+GOLDEN_TOLERANCE: Final = 0.15
+"""Largest difference from a golden score, in [-1, 1]. Checksums already hold the files; this finds
+swapped labels, which turn scores over, and kernels that compute something else. It is wide because
+8-bit kernels of processors without VNNI may saturate where the exporting one did not, by an amount
+that nobody has measured yet: a small loss must not keep a server from starting."""
 
 
 _log = structlog.get_logger(__name__)

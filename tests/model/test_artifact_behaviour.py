@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from moodline.domain import (
     UrgencyLevel,
 )
 from moodline.engine import OnnxEncoder
+from moodline.errors import ArtifactError
 from moodline.samples import load_samples
 from moodline.settings import load_settings
 from moodline.telemetry.metrics import Metrics
@@ -277,3 +279,25 @@ async def test_a_stream_of_thousands_of_turns_keeps_little_of_each(
     assert summary.turns == ()
     assert summary.rollup.sentiment is not None
     assert summary.rollup.sentiment.customer_turn_count == 1250
+
+
+async def test_a_model_that_no_longer_gives_its_golden_scores_is_not_served(
+    artifact: Artifact,
+) -> None:
+    first, *others = artifact.manifest.golden
+    turns = tuple(
+        turn.model_copy(update={"sentiment_score": -(turn.sentiment_score or 0.0)})
+        if turn.sentiment_score is not None
+        else turn
+        for turn in first.turns
+    )
+    turned_over = first.model_copy(update={"turns": turns})
+    manifest = artifact.manifest.model_copy(update={"golden": (turned_over, *others)})
+    with pytest.raises(ArtifactError, match=f"golden {first.conversation_id}"):
+        async with open_analyzer(
+            load_settings({}),
+            artifact=replace(artifact, manifest=manifest),
+            metrics=Metrics(CollectorRegistry()),
+            on_fatal=lambda _: None,
+        ):
+            pass
