@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+SHORTEST_SHARE: Final = 0.5
+"""A window joins a batch only if its own bucket is at least this share of the padded length."""
 
 
 class Priority(IntEnum):
@@ -89,7 +92,7 @@ class BatchPolicy:
 
     max_batch_tokens: int = 1024
     max_batch_rows: int = 64
-    buckets: tuple[int, ...] = (16, 32, 48, 64, 96, 128)
+    buckets: tuple[int, ...] = (8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
     lookahead_batches: int = 4
     bulk_every_batches: int = 4
     max_queue_delay_s: float = 0.0
@@ -172,8 +175,8 @@ def plan_batch(
     LIVE goes before BULK, except that every `bulk_every_batches`-th batch is BULK while both wait.
     Classes do not mix: bulk rows would make a live turn wait longer for its own batch. The oldest
     waiting entry of the chosen class leads, and sets the padded length. Rows of its bucket come
-    first; free rows go to the bucket just below. Shorter windows wait for a batch of their own
-    length, since to pad them costs more than one more engine call.
+    first; free rows go to the buckets below, down to `SHORTEST_SHARE` of the padded length. Shorter
+    windows wait for a batch of their own length, since to pad them costs more than one more call.
 
     Args:
         entries: The waiting entries of each class, in order of arrival.
@@ -240,10 +243,12 @@ def plan_batch(
 def _fill(
     candidates: list[EntryT], policy: BatchPolicy, padded_length: int, max_rows: int
 ) -> tuple[EntryT, ...]:
-    """Take rows of the leader's bucket, then of the one below, in order of arrival."""
+    """Take rows of the leader's bucket, then of those below, in order of arrival."""
     position = policy.buckets.index(padded_length)
     chosen: list[EntryT] = []
-    for length in reversed(policy.buckets[max(position - 1, 0) : position + 1]):
+    for length in reversed(policy.buckets[: position + 1]):
+        if length < SHORTEST_SHARE * padded_length:
+            break
         same_length = (e for e in candidates if policy.padded_length(e.token_count) == length)
         chosen.extend(islice(same_length, max_rows - len(chosen)))
     return tuple(sorted(chosen, key=lambda entry: entry.sequence))

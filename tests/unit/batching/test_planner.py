@@ -78,7 +78,7 @@ def test_rows_of_the_leaders_length_go_before_older_rows_of_another() -> None:
     assert result.padded_length == 8
 
 
-def test_free_rows_go_to_the_bucket_just_below_but_not_further() -> None:
+def test_free_rows_go_to_the_buckets_below_but_not_under_half_the_padded_length() -> None:
     leader, far_below, just_below = FakeEntry(32), FakeEntry(3), FakeEntry(10)
     result = plan(leader, far_below, just_below)
     assert result.batch == (leader, just_below)
