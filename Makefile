@@ -62,6 +62,15 @@ demo: $(VENV)/runtime.stamp ## Watch real conversations being read, turn by turn
 
 ## Development
 
+.PHONY: evaluate
+evaluate: $(VENV)/dev.stamp ## Measure accuracy on every set in DATA=folder; more with ARGS="--float-dir ..."
+	@[ -n "$(DATA)" ] || { echo "name the folder of the data sets: make evaluate DATA=..." >&2; exit 2; }
+	$(BIN)/python -m benchmarks.accuracy --data-root "$(DATA)" $(ARGS)
+
+.PHONY: behaviour
+behaviour: $(VENV)/dev.stamp ## Record anew which behaviour cases the model passes, after a new model or new cases
+	$(BIN)/python -m tests.model.behaviour.record
+
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests; choose some with ARGS="-k words"
 	$(BIN)/python -m pytest $(ARGS)
@@ -73,9 +82,10 @@ format: $(VENV)/dev.stamp node_modules/.package-lock.json ## Format code and pro
 	$(BUF) format --write --path protos/moodline
 
 .PHONY: generate
-generate: $(VENV)/dev.stamp ## Generate service/moodline/v1 from the protos, docs/settings.md from the settings
+generate: $(VENV)/dev.stamp ## Generate service/moodline/v1 from the protos, and the pages of settings and default rules
 	PYTHON=$(BIN)/python scripts/generate_protos.sh
 	$(BIN)/python -m scripts.settings_doc
+	$(BIN)/python -m scripts.rules_doc
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Resolve pyproject.toml into requirements/; take news with ARGS=--upgrade

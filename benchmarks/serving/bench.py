@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import random
 import signal
 import statistics
@@ -28,8 +27,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 
+from benchmarks.machine import describe_machine
 from moodline.app import find_artifact
 from moodline.artifact import TOKENIZER_FILE
 from moodline.batching.padding import pad_batch
@@ -312,12 +311,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                 )
             )
     return {
-        "machine": {
-            "processor": _processor(),
-            "cpu_quota": cpu_quota(),
-            "python": platform.python_version(),
-            "onnxruntime": onnxruntime.__version__,
-        },
+        "machine": describe_machine(),
         "model": engine.model_version,
         "command": "python -m benchmarks.serving " + " ".join(sys.argv[1:]),
         "seed": arguments.seed,
@@ -328,13 +322,6 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "throughput_ratio_median": statistics.median(r["ratio"] for r in rounds),
         f"live_streams_{STREAM_COUNT}": live,
     }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def main() -> None:

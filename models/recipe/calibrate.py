@@ -74,7 +74,7 @@ def _sentiment_loss(outputs: HeadOutputs, t: float) -> float:
 
 
 def _tags_loss(outputs: HeadOutputs, t: float) -> float:
-    known = outputs.labels["tags"][:, 0] != UNKNOWN
+    known = (outputs.labels["tags"] != UNKNOWN).all(axis=1)
     p = sigmoid(outputs.logits["tags"][known] / t)
     y = outputs.labels["tags"][known]
     return float(-(y * np.log(p + _EPS) + (1 - y) * np.log(1 - p + _EPS)).mean())
@@ -96,7 +96,7 @@ def _best_threshold(probability: NDArray[np.float64], truth: NDArray[np.bool_]) 
 
 
 def _tag_thresholds(outputs: HeadOutputs, t: float) -> tuple[float, ...]:
-    known = outputs.labels["tags"][:, 0] != UNKNOWN
+    known = (outputs.labels["tags"] != UNKNOWN).all(axis=1)
     probability = sigmoid(outputs.logits["tags"][known] / t)
     truth = outputs.labels["tags"][known] == 1
     return tuple(

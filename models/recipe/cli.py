@@ -20,11 +20,12 @@ TargetOption = Annotated[Path | None, typer.Option(help="Folder of the artifact.
 
 DEFAULT_CONFIG = Path("models/configs/base.yaml")
 DEFAULT_RUNS = Path("models/runs")
+DATA_CARD = Path("models/DATA_CARD.md")
 
 
 @app.callback()
 def main() -> None:
-    """The recipe of a moodline artifact: train, export, evaluate, write the card."""
+    """The recipe of a moodline artifact: count the data, train, export, evaluate, write cards."""
 
 
 def _run_dir(runs: Path, config: RecipeConfig) -> Path:
@@ -44,6 +45,14 @@ def train(
     step.train(
         loaded, data_root=data_root, run_dir=_run_dir(runs, loaded), cache_dir=runs / "cache"
     )
+
+
+@app.command()
+def data(data_root: DataRootOption, runs: RunsOption = DEFAULT_RUNS) -> None:
+    """Count every source, without duplicates; writes models/DATA_CARD.md."""
+    from models.recipe.data_card import write_data_card
+
+    write_data_card(DATA_CARD, data_root, runs / "cache")
 
 
 @app.command()

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recipe.examples import UNKNOWN, Example
+from models.recipe.examples import UNKNOWN, Example, TurnLabels
 from models.recipe.labels import TAGS
-from moodline.batching.padding import pad_batch
+from moodline.artifact import TOKENIZER_FILE, Artifact
+from moodline.batching.padding import pad_batch, split_output
 from moodline.batching.planner import BatchPolicy
-from moodline.encoding import TurnEncoder
+from moodline.cpu_quota import cpu_quota
+from moodline.encoding import EncodedTurn, TurnEncoder
 from moodline.engine import HEADS, OnnxConversationHead, OnnxEncoder
+from moodline.inference import WindowEncoding
 from moodline.windows import TokenWindow
 
 _LABELS = ("sentiment", "coarse_sentiment", "urgency", "stage", "escalation", "csat")
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """An opened artifact."""
+
+    artifact: Artifact
+    turn_encoder: TurnEncoder
+    encoder: OnnxEncoder
+    head: OnnxConversationHead
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """A turn's text with what the encoder says of it.
+
+    Attributes:
+        encoded: Its windows.
+        vector: The mean of its windows' by the content that each adds. *Shape:* `(width,)`.
+        window_logits: Attention logits of each window. *Shape:* `(aspects, window tokens)` each.
+    """
+
+    encoded: EncodedTurn
+    vector: NDArray[np.float32]
+    window_logits: tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +58,7 @@ class HeadOutputs:
         sources: Source of each turn.
         languages: Language of each turn.
         example_ids: Conversation of each turn.
+        turn_indices: Place of each turn in its conversation. *Shape:* `(turns,)`.
         is_last: Whether the turn is its conversation's last customer turn. *Shape:* `(turns,)`.
     """
 
@@ -38,6 +67,7 @@ class HeadOutputs:
     sources: NDArray[np.str_]
     languages: NDArray[np.str_]
     example_ids: NDArray[np.str_]
+    turn_indices: NDArray[np.int64]
     is_last: NDArray[np.bool_]
 
     def where(self, mask: NDArray[np.bool_]) -> HeadOutputs:
@@ -48,75 +78,65 @@ class HeadOutputs:
             self.sources[mask],
             self.languages[mask],
             self.example_ids[mask],
+            self.turn_indices[mask],
             self.is_last[mask],
         )
 
 
-def turn_vectors(
-    windows: Sequence[Sequence[TokenWindow]], encoder: OnnxEncoder
-) -> list[NDArray[np.float32]]:
-    """The vector of each turn from its windows, in batches of like length."""
-    policy = BatchPolicy()
-    flat = [(turn, window) for turn, turn_windows in enumerate(windows) for window in turn_windows]
-    order = sorted(range(len(flat)), key=lambda i: len(flat[i][1].input_ids))
-    vectors: list[NDArray[np.float32] | None] = [None] * len(flat)
-    position = 0
-    while position < len(order):
-        # Ascending lengths: the last of the slice decides, and a shorter slice fits as well.
-        longest = policy.padded_length(len(flat[order[position]][1].input_ids))
-        taken = [
-            i
-            for i in order[position : position + policy.max_rows(longest)]
-            if len(flat[i][1].input_ids) <= longest
-        ]
-        batch = pad_batch([flat[i][1] for i in taken], longest)
-        output = encoder.encode(batch.input_ids, batch.attention_mask)
-        for i, vector in zip(taken, output.vectors, strict=True):
-            vectors[i] = vector
-        position += len(taken)
-    sums = [np.zeros(0, np.float32)] * len(windows)
-    for (turn, window), vector in zip(flat, vectors, strict=True):
-        assert vector is not None
-        share = window.weight / sum(w.weight for w in windows[turn])
-        sums[turn] = share * vector if not len(sums[turn]) else sums[turn] + share * vector
-    return sums
+def open_graphs(artifact: Artifact) -> Graphs:
+    """Load an artifact's tokenizer and networks, on all processors that this process may use."""
+    return Graphs(
+        artifact,
+        TurnEncoder(
+            artifact.directory / TOKENIZER_FILE,
+            window_tokens=artifact.manifest.encoder.window_tokens,
+        ),
+        OnnxEncoder(artifact, intra_op_threads=cpu_quota()),
+        OnnxConversationHead(artifact),
+    )
 
 
-def collect_outputs(
-    examples: Sequence[Example],
-    *,
-    turn_encoder: TurnEncoder,
-    encoder: OnnxEncoder,
-    head: OnnxConversationHead,
-) -> HeadOutputs:
+def encode_texts(texts: Sequence[str], graphs: Graphs) -> list[EncodedText]:
+    """Read each text alone, in batches of like length."""
+    encoded = graphs.turn_encoder.encode(texts)
+    encodings = iter(_encode_windows([w for turn in encoded for w in turn.windows], graphs.encoder))
+    return [_join(turn, [next(encodings) for _ in turn.windows]) for turn in encoded]
+
+
+def labelled_turns(example: Example) -> Iterator[tuple[int, TurnLabels]]:
+    """Index and labels of the turns that `collect_outputs` gives a row each, in their order."""
+    for index, turn in enumerate(example.turns):
+        if turn.labels is not None:
+            yield index, turn.labels
+
+
+def collect_outputs(examples: Sequence[Example], graphs: Graphs) -> HeadOutputs:
     """Logits and labels of every labelled customer turn of `examples`."""
-    encoded = turn_encoder.encode([turn.text for e in examples for turn in e.turns])
-    vectors = turn_vectors([turn.windows for turn in encoded], encoder)
+    texts = encode_texts([turn.text for e in examples for turn in e.turns], graphs)
     logits: dict[str, list[NDArray[np.float32]]] = {name: [] for name in HEADS}
     labels: dict[str, list[int]] = {name: [] for name in _LABELS}
     tags: list[tuple[int, ...]] = []
-    sources, languages, ids, last = [], [], [], []
+    sources, languages, ids, indices, last = [], [], [], [], []
     position = 0
     for example in examples:
         turns = example.turns
-        output = head.step(
-            np.stack(vectors[position : position + len(turns)]),
+        output = graphs.head.step(
+            np.stack([text.vector for text in texts[position : position + len(turns)]]),
             np.array([0 if turn.is_customer else 1 for turn in turns]),
-            head.initial_state(),
+            graphs.head.initial_state(),
         )
         position += len(turns)
-        for index, turn in enumerate(turns):
-            if turn.labels is None:
-                continue
+        for index, turn_labels in labelled_turns(example):
             for name in HEADS:
                 logits[name].append(output.logits[name][index])
             for name in _LABELS:
-                labels[name].append(getattr(turn.labels, name))
-            tags.append(turn.labels.tags or (UNKNOWN,) * len(TAGS))
+                labels[name].append(getattr(turn_labels, name))
+            tags.append(turn_labels.tags or (UNKNOWN,) * len(TAGS))
             sources.append(example.source)
             languages.append(example.language)
             ids.append(example.example_id)
-            last.append(turn.labels.is_last)
+            indices.append(index)
+            last.append(turn_labels.is_last)
     return HeadOutputs(
         logits={name: np.array(values, dtype=np.float64) for name, values in logits.items()},
         labels={
@@ -126,5 +146,47 @@ def collect_outputs(
         sources=np.array(sources),
         languages=np.array(languages),
         example_ids=np.array(ids),
+        turn_indices=np.array(indices),
         is_last=np.array(last),
     )
+
+
+def join_outputs(parts: Sequence[HeadOutputs]) -> HeadOutputs:
+    """The turns of all `parts`, in order."""
+    first = parts[0]
+    return HeadOutputs(
+        {name: np.concatenate([p.logits[name] for p in parts]) for name in first.logits},
+        {name: np.concatenate([p.labels[name] for p in parts]) for name in first.labels},
+        np.concatenate([p.sources for p in parts]),
+        np.concatenate([p.languages for p in parts]),
+        np.concatenate([p.example_ids for p in parts]),
+        np.concatenate([p.turn_indices for p in parts]),
+        np.concatenate([p.is_last for p in parts]),
+    )
+
+
+def _encode_windows(windows: Sequence[TokenWindow], encoder: OnnxEncoder) -> list[WindowEncoding]:
+    policy = BatchPolicy()
+    order = sorted(range(len(windows)), key=lambda i: len(windows[i].input_ids))
+    encodings: dict[int, WindowEncoding] = {}
+    position = 0
+    while position < len(order):
+        # Ascending lengths: the first decides, and what no longer fits leads the next batch.
+        longest = policy.padded_length(len(windows[order[position]].input_ids))
+        taken = [
+            i
+            for i in order[position : position + policy.max_rows(longest)]
+            if len(windows[i].input_ids) <= longest
+        ]
+        rows = [windows[i] for i in taken]
+        batch = pad_batch(rows, longest)
+        output = encoder.encode(batch.input_ids, batch.attention_mask)
+        encodings.update(zip(taken, split_output(output, rows), strict=True))
+        position += len(taken)
+    return [encodings[i] for i in range(len(windows))]
+
+
+def _join(turn: EncodedTurn, encodings: Sequence[WindowEncoding]) -> EncodedText:
+    shares = np.array([window.weight for window in turn.windows], dtype=np.float32)
+    vector = (shares / shares.sum()) @ np.stack([encoding.vector for encoding in encodings])
+    return EncodedText(turn, vector, tuple(encoding.evidence for encoding in encodings))

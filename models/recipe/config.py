@@ -19,6 +19,9 @@ class StartEncoderConfig(_Group):
 
     source: Literal["wheels", "hub", "random"] = "wheels"
     layers: tuple[int, ...] = Field(description="Which of the twelve layers to keep, from 0.")
+    feed_forward_width: int = Field(
+        default=1536, description="Units of each feed-forward block to keep; see narrow.py."
+    )
 
 
 class VocabularyConfig(_Group):

@@ -1,55 +1,34 @@
 """Readers of the public data sets and of our own labelled conversations.
 
-Each reader maps one source to `Example`s with their split: `train`, `calibration` (temperatures
-and thresholds are fitted on it) or `report` (figures of the model card; nothing is fitted on it).
+Each reader maps one source to `Example`s with their split:
+
+- `train`; `unlabelled` where nothing is known, for a teacher to label;
+- `calibration`: temperatures and thresholds are fitted on it;
+- `report`: figures are told of it, nothing is fitted on it;
+- `spare`: held out like the two before it, and not used.
+
 models/README.md names every source with its licence.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import structlog
+
+from models.recipe.evaluation_sets import EVALUATION_READERS
 from models.recipe.examples import Example, ExampleTurn, TurnLabels, hash_share
+from models.recipe.intent_sets import INTENT_READERS
 from models.recipe.labels import STAGE, TAGS
+from models.recipe.rows import COARSE, PUBLISHED_SPLITS, Reader, Row, read_rows, text_example
+
+_log = structlog.get_logger()
 
 OWN_DATA_DIR: Final = Path(__file__).parent.parent / "data"
 
-_COARSE: Final = {"negative": 0, "neutral": 1, "positive": 2}
 _ESCALATION: Final = {"none": 0, "watch": 1, "escalate": 2}
-
-# Google's own grouping of the GoEmotions labels; the ambiguous ones are left out.
-_GO_POSITIVE: Final = frozenset(
-    "admiration amusement approval caring desire excitement gratitude joy love optimism pride "
-    "relief".split()
-)
-_GO_NEGATIVE: Final = frozenset(
-    "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness "
-    "remorse sadness".split()
-)
-
-Row = dict[str, Any]
-Reader = Callable[[Path], Iterator[Example]]
-
-
-def read_rows(folder: Path, pattern: str = "*.jsonl*") -> Iterator[Row]:
-    """Yield the JSON objects of all matching files, plain or gzip, in name order.
-
-    Raises:
-        FileNotFoundError: If no file matches.
-    """
-    files = sorted(folder.glob(pattern))
-    if not files:
-        raise FileNotFoundError(f"no file {pattern} in {folder}; models/README.md names the source")
-    for file in files:
-        opener = gzip.open if file.suffix == ".gz" else open
-        with opener(file, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                if line.strip():
-                    yield json.loads(line)
 
 
 def conversation_example(row: Row, *, source: str, split: str) -> Example:
@@ -77,11 +56,6 @@ def conversation_example(row: Row, *, source: str, split: str) -> Example:
     return Example(row["id"], source, row["lang"], split, tuple(turns))
 
 
-def _text_example(row: Row, *, source: str, language: str, split: str, coarse: int) -> Example:
-    turn = ExampleTurn(True, row["text"], TurnLabels(coarse_sentiment=coarse))
-    return Example(str(row["id"]), source, language, split, (turn,))
-
-
 def _read_own(_: Path) -> Iterator[Example]:
     for row in read_rows(OWN_DATA_DIR, "conversations_*.jsonl"):
         yield conversation_example(row, source="own", split="train")
@@ -101,8 +75,9 @@ def _read_own_texts(_: Path) -> Iterator[Example]:
 
 def _read_annotated(root: Path) -> Iterator[Example]:
     for row in read_rows(root / "annotated", "train.jsonl"):
-        # marsa carries no stated licence: a published model may not rest on it.
-        if row["source"] != "marsa":
+        # marsa states no licence: a published model may not rest on it. The tweets of xci stand in
+        # complaints_tweets, which is evaluated on.
+        if row["source"] not in {"marsa", "xci"}:
             split = "calibration" if hash_share(row["id"]) < 0.1 else "train"
             yield conversation_example(row, source="annotated", split=split)
 
@@ -118,9 +93,6 @@ def _read_written(root: Path) -> Iterator[Example]:
         if split == "validation":
             split = "calibration" if hash_share(row["id"]) < 0.5 else "report"
         yield conversation_example(row, source="written", split=split)
-
-
-_PUBLISHED_SPLITS: Final = {"train": "train", "validation": "calibration", "test": "report"}
 
 
 def _published(
@@ -142,25 +114,13 @@ def _published(
     def read(root: Path) -> Iterator[Example]:
         for row in read_rows(root / source):
             if row.get(label) and is_usable(row):
-                yield _text_example(
+                yield text_example(
                     row,
                     source=source,
                     language=language or row["lang"],
-                    split=_PUBLISHED_SPLITS[row["split"]],
-                    coarse=_COARSE[row[label]],
+                    split=PUBLISHED_SPLITS[row["split"]],
+                    labels=TurnLabels(coarse_sentiment=COARSE[row[label]]),
                 )
-
-    return read
-
-
-def _evaluation_only(source: str, *, language: str) -> Reader:
-    """A reader of single texts that may not be trained on: all are for the report."""
-
-    def read(root: Path) -> Iterator[Example]:
-        for row in read_rows(root / source):
-            yield _text_example(
-                row, source=source, language=language, split="report", coarse=_COARSE[row["label"]]
-            )
 
     return read
 
@@ -168,20 +128,6 @@ def _evaluation_only(source: str, *, language: str) -> Reader:
 def _stands_in_no_other_test(row: Row) -> bool:
     """Whether a row of arsarcasm_v2 may be used: its training part repeats tests of two others."""
     return not (row.get("in_umsab_test") or row.get("in_astd_test"))
-
-
-def _read_goemotions(root: Path) -> Iterator[Example]:
-    for row in read_rows(root / "goemotions", "train*"):
-        emotions = set(row["label"])
-        groups = {
-            *([0] if emotions & _GO_NEGATIVE else []),
-            *([1] if emotions == {"neutral"} else []),
-            *([2] if emotions & _GO_POSITIVE else []),
-        }
-        if len(groups) == 1:
-            yield _text_example(
-                row, source="goemotions", language="en", split="train", coarse=groups.pop()
-            )
 
 
 READERS: Final[dict[str, Reader]] = {
@@ -192,14 +138,12 @@ READERS: Final[dict[str, Reader]] = {
     "written": _read_written,
     "umsab": _published("umsab"),
     "tweet_sentiment": _published("tweet_sentiment", language="en", label="label"),
-    "trbrain_telecom": _published("trbrain_telecom", language="tr"),
     "arsarcasm_v2": _published("arsarcasm_v2", language="ar", is_usable=_stands_in_no_other_test),
     "ajgt": _published("ajgt", language="ar"),
     "ar_egyptian_amazon_reviews": _published("ar_egyptian_amazon_reviews", language="ar"),
     "uci_amazon_cells": _published("uci_amazon_cells", language="en", label="label"),
-    "goemotions": _read_goemotions,
-    "amazonhelp_sentiment": _evaluation_only("amazonhelp_sentiment", language="en"),
-    "airline_tweets": _evaluation_only("airline_tweets", language="en"),
+    **INTENT_READERS,
+    **EVALUATION_READERS,
 }
 
 
@@ -210,3 +154,24 @@ def read_source(name: str, data_root: Path) -> list[Example]:
         KeyError: If no reader has that name.
     """
     return list(READERS[name](data_root))
+
+
+def read_available(data_root: Path, needed: Collection[str]) -> dict[str, list[Example]]:
+    """Read every source whose files are in `data_root`.
+
+    Raises:
+        KeyError: If no reader has one of the needed names.
+        FileNotFoundError: If the files of a needed source are missing.
+    """
+    sources = {}
+    missing = []
+    for name in dict.fromkeys([*needed, *READERS]):
+        try:
+            sources[name] = read_source(name, data_root)
+        except FileNotFoundError:
+            if name in needed:
+                raise
+            missing.append(name)
+    if missing:
+        _log.warning("not in the data root, so nothing is compared with them", sources=missing)
+    return sources

@@ -1,23 +1,98 @@
-"""Figures of a model on the report split: nothing is fitted here."""
+"""Figures of a model on labelled turns: nothing is fitted here.
+
+The card takes them as they are, the accuracy benchmark besides on resamples of the conversations:
+both from `measure`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, cohen_kappa_score, f1_score, recall_score
 
+from models.recipe import metrics
 from models.recipe.collect import HeadOutputs
 from models.recipe.examples import UNKNOWN
+from models.recipe.labels import TAGS
 from moodline.artifact import Calibration
 from moodline.scoring import escalation_probabilities, sigmoid, softmax
 
 MIN_TURNS: Final = 20
 """A figure on fewer labelled turns would be noise and is left out."""
 
+ORDERED_HEADS: Final = ("sentiment", "urgency", "csat")
+"""Heads whose classes are grades, so that a near miss counts as one."""
+
+_COARSE_OF_GRADE: Final = np.array([0, 0, 1, 2, 2])
+
 Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one head says where its label is known.
+
+    Attributes:
+        rows: Which turns of the outputs. *Shape:* `(answers,)`.
+        truth: *Shape:* `(answers,)`.
+        predicted: The class that is reported. *Shape:* `(answers,)`.
+        probabilities: Calibrated. *Shape:* `(answers, classes)`.
+    """
+
+    rows: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def class_count(self) -> int:
+        """Classes of the head."""
+        return self.probabilities.shape[1]
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability of the most probable class."""
+        highest: NDArray[np.float64] = self.probabilities.max(axis=1)
+        return highest
+
+    @property
+    def is_correct(self) -> NDArray[np.bool_]:
+        """Whether the most probable class is the truth."""
+        return self.probabilities.argmax(axis=1) == self.truth
+
+
+@dataclass(frozen=True, slots=True)
+class TagAnswers:
+    """Which tags are given where at least one is known to hold or not. *Shape:* `(answers, tags)`.
+
+    Attributes:
+        rows: Which turns of the outputs. *Shape:* `(answers,)`.
+        is_known: Whether the tag's label is known.
+        truth: Whether it holds; False where unknown.
+        given: Whether the model gives it and its label is known.
+        probabilities: Calibrated.
+    """
+
+    rows: NDArray[np.int64]
+    is_known: NDArray[np.bool_]
+    truth: NDArray[np.bool_]
+    given: NDArray[np.bool_]
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One figure.
+
+    Attributes:
+        values: Under each row of weights. *Shape:* `(resamples,)`.
+        count: Turns, or decisions, that it rests on.
+    """
+
+    values: NDArray[np.float64]
+    count: int
 
 
 def evaluate(outputs: HeadOutputs, calibration: Calibration) -> dict[str, dict[str, Figures]]:
@@ -37,120 +112,170 @@ def evaluate(outputs: HeadOutputs, calibration: Calibration) -> dict[str, dict[s
 
 def head_figures(outputs: HeadOutputs, calibration: Calibration) -> Figures:
     """All figures that the labels allow; keys are `head_metric`."""
-    figures: Figures = {"turn_count": float(len(outputs.sources))}
-    t = calibration.temperatures
-    labels = outputs.labels
-    grades = softmax(outputs.logits["sentiment"] / t["sentiment"])
-    coarse = np.stack([grades[:, :2].sum(1), grades[:, 2], grades[:, 3:].sum(1)], axis=1)
-
-    coarse_labels = labels["coarse_sentiment"].copy()
-    fine = labels["sentiment"] != UNKNOWN
-    coarse_labels[fine] = np.array([0, 0, 1, 2, 2])[labels["sentiment"][fine]]
-    known = coarse_labels != UNKNOWN
-    if known.sum() >= MIN_TURNS:
-        classes = sorted(set(coarse_labels[known]))
-        predicted = coarse[known].argmax(1)
-        truth = coarse_labels[known]
-        figures["sentiment3_macro_f1"] = _macro_f1(truth, predicted, classes)
-        figures["sentiment3_macro_recall"] = float(
-            recall_score(truth, predicted, labels=classes, average="macro", zero_division=0)
-        )
-        figures["sentiment3_ece"] = expected_calibration_error(coarse[known], truth)
-    for head, probabilities in (
-        ("sentiment", grades),
-        ("urgency", softmax(outputs.logits["urgency"] / t["urgency"])),
-        ("stage", softmax(outputs.logits["stage"] / t["stage"])),
-        ("csat", softmax(outputs.logits["csat"] / t["csat"])),
-    ):
-        known = labels[head] != UNKNOWN
-        if head == "csat":
-            known &= outputs.is_last
-        if known.sum() < MIN_TURNS:
-            continue
-        truth, predicted = labels[head][known], probabilities[known].argmax(1)
-        figures[f"{head}_macro_f1"] = _macro_f1(truth, predicted, sorted(set(truth)))
-        figures[f"{head}_ece"] = expected_calibration_error(probabilities[known], truth)
-        if head != "stage":
-            figures[f"{head}_qwk"] = _qwk(truth, predicted)
-        if head == "csat":
-            expected = probabilities[known] @ np.arange(5)
-            figures["csat_mean_absolute_error"] = float(np.abs(expected - truth).mean())
-    figures.update(_tag_figures(outputs, calibration))
-    figures.update(_escalation_figures(outputs, calibration))
-    return {name: round(value, 4) for name, value in figures.items()}
-
-
-def _macro_f1(
-    truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: Sequence[int]
-) -> float:
-    return float(f1_score(truth, predicted, labels=classes, average="macro", zero_division=0))
-
-
-def _qwk(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    value = cohen_kappa_score(truth, predicted, weights="quadratic")
-    return 0.0 if np.isnan(value) else float(value)
-
-
-def _tag_figures(outputs: HeadOutputs, calibration: Calibration) -> Figures:
-    known = outputs.labels["tags"][:, 0] != UNKNOWN
-    if known.sum() < MIN_TURNS:
-        return {}
-    truth = outputs.labels["tags"][known] == 1
-    given = sigmoid(outputs.logits["tags"][known] / calibration.temperatures["tags"]) >= np.array(
-        calibration.tag_thresholds
-    )
-    seen = truth.any(axis=0)
+    turn_count = len(outputs.sources)
+    measured = measure(outputs, calibration, np.ones((1, turn_count)))
     return {
-        "tags_micro_f1": float(f1_score(truth, given, average="micro", zero_division=0)),
-        "tags_macro_f1": float(
-            f1_score(truth[:, seen], given[:, seen], average="macro", zero_division=0)
-        ),
+        "turn_count": float(turn_count),
+        **{name: round(float(figure.values[0]), 4) for name, figure in measured.items()},
     }
 
 
-def _escalation_figures(outputs: HeadOutputs, calibration: Calibration) -> Figures:
-    """Conversation level: what stands after the last customer turn."""
-    known = (outputs.labels["escalation"] != UNKNOWN) & outputs.is_last
-    if known.sum() < MIN_TURNS:
-        return {}
-    truth = outputs.labels["escalation"][known]
-    probabilities = escalation_probabilities(
-        outputs.logits["escalation"][known] / calibration.temperatures["escalation"]
-    )
-    at_least_watch = 1.0 - probabilities[:, 0]
-    level = np.where(
-        probabilities[:, 2] >= calibration.escalate_threshold,
-        2,
-        np.where(at_least_watch >= calibration.watch_threshold, 1, 0),
-    )
-    figures = {
-        "escalation_macro_f1": _macro_f1(truth, level, sorted(set(truth))),
-        "escalation_ece": expected_calibration_error(probabilities, truth),
-    }
-    if 0 < (truth == 2).sum() < len(truth):
-        figures["escalate_average_precision"] = float(
-            average_precision_score(truth == 2, probabilities[:, 2])
+def measure(
+    outputs: HeadOutputs, calibration: Calibration, weights: NDArray[np.float64]
+) -> dict[str, Measured]:
+    """Every figure that the labels allow, under each row of weights.
+
+    Args:
+        outputs: Logits and labels.
+        calibration: Temperatures and thresholds.
+        weights: *Shape:* `(resamples, turns)`.
+
+    Returns:
+        By `head_metric`; what rests on fewer than `MIN_TURNS` turns, or on turns that are all of
+        one class, is left out.
+    """
+    figures: dict[str, Measured] = {}
+    for head, given in answers(outputs, calibration).items():
+        count = len(given.rows)
+        if count < MIN_TURNS or len(np.unique(given.truth)) < 2:
+            continue
+        w = weights[:, given.rows]
+        counts = metrics.confusion(given.truth, given.predicted, given.class_count, w)
+        values = {f"{head}_macro_f1": metrics.macro_f1(counts)}
+        if head == "sentiment3":
+            values["sentiment3_macro_recall"] = metrics.macro_recall(counts)
+        if head in ORDERED_HEADS:
+            values[f"{head}_qwk"] = metrics.quadratic_weighted_kappa(counts)
+        if head == "csat":
+            error = np.abs(given.probabilities @ np.arange(given.class_count) - given.truth)
+            values["csat_mean_absolute_error"] = w @ error / w.sum(axis=1)
+        if head == "escalation":
+            values |= _escalation_precision(given, w)
+        values[f"{head}_ece"] = metrics.expected_calibration_error(
+            given.confidence, given.is_correct, w
         )
-    if 0 < (truth >= 1).sum() < len(truth):
-        figures["at_least_watch_average_precision"] = float(
-            average_precision_score(truth >= 1, at_least_watch)
-        )
+        figures |= {name: Measured(value, count) for name, value in values.items()}
+    tags = tag_answers(outputs, calibration)
+    if len(tags.rows) >= MIN_TURNS:
+        counted = _tag_counts(tags, weights)
+        probabilities, truth, row = _tag_decisions(tags)
+        for name, value in (
+            ("tags_micro_f1", metrics.micro_f1(*counted)),
+            ("tags_macro_f1", metrics.macro_tag_f1(*counted)),
+            (
+                "tags_ece",
+                metrics.expected_calibration_error(probabilities, truth, weights[:, row]),
+            ),
+        ):
+            figures[name] = Measured(value, len(tags.rows))
     return figures
 
 
-def expected_calibration_error(
-    probabilities: NDArray[np.float64], truth: NDArray[np.int64], *, bin_count: int = 15
-) -> float:
-    """Mean gap between confidence and accuracy of the chosen class, over equal-width bins.
+def measure_tags(
+    outputs: HeadOutputs, calibration: Calibration, weights: NDArray[np.float64]
+) -> dict[str, Measured]:
+    """F1 of each tag that is true somewhere; `count` is how often."""
+    tags = tag_answers(outputs, calibration)
+    f1 = metrics.tag_f1(*_tag_counts(tags, weights))
+    holds = tags.truth.sum(axis=0)
+    return {
+        name: Measured(f1[:, index], int(holds[index]))
+        for index, name in enumerate(TAGS)
+        if holds[index]
+    }
 
-    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
+
+def answers(outputs: HeadOutputs, calibration: Calibration) -> dict[str, Answers]:
+    """What the heads with one class a turn say, by head.
+
+    `sentiment3` groups the five grades of `sentiment` by sign. CSAT and escalation are of whole
+    conversations: what stands after the last customer turn.
     """
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == truth
-    bins = np.minimum((confidence * bin_count).astype(int), bin_count - 1)
-    error = 0.0
-    for index in range(bin_count):
-        inside = bins == index
-        if inside.any():
-            error += inside.mean() * abs(confidence[inside].mean() - correct[inside].mean())
-    return float(error)
+    logits, labels, t = outputs.logits, outputs.labels, calibration.temperatures
+    grades = softmax(logits["sentiment"] / t["sentiment"])
+    coarse = np.stack([grades[:, :2].sum(1), grades[:, 2], grades[:, 3:].sum(1)], axis=1)
+    is_graded = labels["sentiment"] != UNKNOWN
+    coarse_labels = np.where(
+        is_graded, _COARSE_OF_GRADE[labels["sentiment"]], labels["coarse_sentiment"]
+    )
+    escalation = escalation_probabilities(logits["escalation"] / t["escalation"])
+    level = np.where(
+        escalation[:, 2] >= calibration.escalate_threshold,
+        2,
+        (1.0 - escalation[:, 0] >= calibration.watch_threshold).astype(int),
+    )
+    always = np.ones(len(grades), bool)
+    found = {
+        "sentiment3": _answers(coarse, coarse_labels, always),
+        "sentiment": _answers(grades, labels["sentiment"], always),
+        "urgency": _answers(softmax(logits["urgency"] / t["urgency"]), labels["urgency"], always),
+        "stage": _answers(softmax(logits["stage"] / t["stage"]), labels["stage"], always),
+        "csat": _answers(softmax(logits["csat"] / t["csat"]), labels["csat"], outputs.is_last),
+        "escalation": _answers(escalation, labels["escalation"], outputs.is_last, predicted=level),
+    }
+    return {head: given for head, given in found.items() if len(given.rows)}
+
+
+def tag_answers(outputs: HeadOutputs, calibration: Calibration) -> TagAnswers:
+    """Which tags are given, where the label of at least one is known."""
+    rows = np.flatnonzero((outputs.labels["tags"] != UNKNOWN).any(axis=1))
+    labels = outputs.labels["tags"][rows]
+    probabilities = sigmoid(outputs.logits["tags"][rows] / calibration.temperatures["tags"])
+    is_known = labels != UNKNOWN
+    is_given = probabilities >= np.array(calibration.tag_thresholds)
+    return TagAnswers(rows, is_known, labels == 1, is_given & is_known, probabilities)
+
+
+def reliability(
+    outputs: HeadOutputs, calibration: Calibration
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+    """Confidence of each head's answers and whether they are right, by head.
+
+    Of the tags every decision counts: its probability, and whether the tag holds.
+    """
+    pairs = {
+        head: (given.confidence, given.is_correct)
+        for head, given in answers(outputs, calibration).items()
+    }
+    probabilities, truth, _ = _tag_decisions(tag_answers(outputs, calibration))
+    return pairs | ({"tags": (probabilities, truth)} if len(truth) else {})
+
+
+def _answers(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    is_counted: NDArray[np.bool_],
+    *,
+    predicted: NDArray[np.int64] | None = None,
+) -> Answers:
+    rows = np.flatnonzero((labels != UNKNOWN) & is_counted)
+    chosen = probabilities.argmax(axis=1) if predicted is None else predicted
+    return Answers(rows, labels[rows], chosen[rows], probabilities[rows])
+
+
+def _escalation_precision(
+    given: Answers, weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    values = {}
+    for name, score, truth in (
+        ("escalate", given.probabilities[:, 2], given.truth == 2),
+        ("at_least_watch", 1.0 - given.probabilities[:, 0], given.truth >= 1),
+    ):
+        if 0 < truth.sum() < len(truth):
+            values[f"{name}_average_precision"] = metrics.average_precision(score, truth, weights)
+    return values
+
+
+def _tag_counts(
+    tags: TagAnswers, weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    w = weights[:, tags.rows]
+    return w @ (tags.truth & tags.given).astype(float), w @ tags.truth, w @ tags.given
+
+
+def _tag_decisions(
+    tags: TagAnswers,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Probability, truth and turn of every tag whose label is known."""
+    row = np.repeat(tags.rows, tags.is_known.sum(axis=1))
+    return tags.probabilities[tags.is_known], tags.truth[tags.is_known], row

@@ -7,14 +7,14 @@ text is a conversation of one turn.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 UNKNOWN: Final = -1
 
-_NOT_LETTERS_OR_DIGITS = re.compile(r"[\W_]+")
+TRAINING_SPLITS: Final = ("train", "unlabelled")
+"""Splits whose texts may change weights; those of all others are held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class TurnLabels:
         coarse_sentiment: 0 negative, 1 neutral, 2 positive, where only that is known.
         urgency: Level 0..3.
         stage: Index into `labels.STAGE`.
-        tags: 0 or 1 for each of `labels.TAGS`, or None.
+        tags: 1, 0 or `UNKNOWN` for each of `labels.TAGS`, or None.
         escalation: Level 0..2 that holds after this turn.
         csat: Grade 0..4 (one to five) of the whole conversation.
         is_last: Whether it is the last customer turn, where CSAT is known best.
@@ -67,29 +67,6 @@ class Example:
         return replace(self, turns=turns)
 
 
-def text_key(text: str) -> str:
-    """Letters and digits alone, case-folded: equal for copies that differ in decoration."""
-    return _NOT_LETTERS_OR_DIGITS.sub("", text.casefold().replace("@user", ""))
-
-
 def hash_share(example_id: str) -> float:
     """A stable number in [0, 1) for an id, to split data the same way on every machine."""
     return int(hashlib.md5(example_id.encode(), usedforsecurity=False).hexdigest()[:8], 16) / 2**32
-
-
-def drop_leaks(training: Sequence[Example], held_out: Sequence[Example]) -> list[Example]:
-    """Remove training examples one of whose customer texts stands in held-out data.
-
-    Only texts of at least 20 letters count: "ok" and "thank you" stand everywhere.
-    """
-    held_out_keys = {
-        key
-        for e in held_out
-        for t in e.turns
-        if t.is_customer and len(key := text_key(t.text)) >= 20
-    }
-    return [
-        e
-        for e in training
-        if not any(t.is_customer and text_key(t.text) in held_out_keys for t in e.turns)
-    ]

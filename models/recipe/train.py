@@ -19,10 +19,12 @@ from transformers import BertConfig, BertModel
 
 from models.recipe.augment import vary
 from models.recipe.config import RecipeConfig, config_digest
-from models.recipe.datasets import read_source
-from models.recipe.examples import UNKNOWN, Example, drop_leaks
+from models.recipe.datasets import read_available
+from models.recipe.duplicates import drop_duplicates
+from models.recipe.examples import TRAINING_SPLITS, UNKNOWN, Example
 from models.recipe.labels import HEADS, STAGE
 from models.recipe.losses import head_losses
+from models.recipe.narrow import narrow_feed_forward
 from models.recipe.network import ConversationHead, UtteranceEncoder
 from models.recipe.packing import EncodedExample, PackedBatch, batches, encode_example
 from models.recipe.start_encoder import load_start_encoder
@@ -43,19 +45,33 @@ class Networks:
     tokenizer: Tokenizer
 
 
-def load_examples(config: RecipeConfig, data_root: Path) -> dict[str, list[Example]]:
+def load_examples(
+    config: RecipeConfig, data_root: Path, *, cache_dir: Path | None = None
+) -> dict[str, list[Example]]:
     """Read all sources of the mixture.
 
+    Args:
+        config: Names the sources.
+        data_root: Folder of the data sets; held-out parts of all that are there are kept out of
+            training, also of sets that the mixture does not name.
+        cache_dir: Where the outcome of the comparison is kept.
+
     Returns:
-        `train` without texts that stand in the other two, `calibration` and `report`.
+        `train` and `unlabelled`, without copies and near-copies of held-out texts, and
+        `calibration` of the mixture; `report` of all sets that are there.
     """
-    everything = [e for s in config.sources for e in read_source(s.name, data_root)]
-    parts = {
-        split: [e for e in everything if e.split == split]
-        for split in ("train", "calibration", "report")
+    everything = read_available(data_root, [s.name for s in config.sources])
+    named = [e for s in config.sources for e in everything[s.name]]
+    held_out = [e for rows in everything.values() for e in rows if e.split not in TRAINING_SPLITS]
+    candidates = [e for e in named if e.split in TRAINING_SPLITS]
+    kept, removals = drop_duplicates(candidates, held_out, cache_dir)
+    counts = Counter(f"{removal.source}: {removal.cause}" for removal in removals)
+    _log.info("duplicates removed", **counts)
+    return {
+        **{split: [e for e in kept if e.split == split] for split in TRAINING_SPLITS},
+        "calibration": [e for e in named if e.split == "calibration"],
+        "report": [e for e in held_out if e.split == "report"],
     }
-    parts["train"] = drop_leaks(parts["train"], parts["calibration"] + parts["report"])
-    return parts
 
 
 def build_networks(config: RecipeConfig, texts: Sequence[str], cache_dir: Path) -> Networks:
@@ -66,6 +82,12 @@ def build_networks(config: RecipeConfig, texts: Sequence[str], cache_dir: Path) 
     layers = start.model.encoder.layer
     start.model.encoder.layer = nn.ModuleList(layers[i] for i in config.start_encoder.layers)
     start.model.config.num_hidden_layers = len(config.start_encoder.layers)
+    sample = random.Random(config.training.seed).sample(list(texts), min(600, len(texts)))
+    narrow_feed_forward(
+        start.model,
+        [e.ids[: config.training.row_tokens] for e in vocabulary.tokenizer.encode_batch(sample)],
+        width=config.start_encoder.feed_forward_width,
+    )
     return assemble(start.model, vocabulary.tokenizer, head_width=config.head_width)
 
 
@@ -156,7 +178,7 @@ def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Pa
     run_dir.mkdir(parents=True, exist_ok=True)
     training = config.training
     torch.manual_seed(training.seed)
-    parts = load_examples(config, data_root)
+    parts = load_examples(config, data_root, cache_dir=cache_dir)
     if config.continue_from is not None:
         networks = read_trained(run_dir.parent / config.continue_from, head_width=config.head_width)
     else:
@@ -283,6 +305,7 @@ def _save(
             "modules": modules.state_dict(),
             "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(),
+            "random_state": torch.get_rng_state(),
         },
         partial,
     )
@@ -305,5 +328,6 @@ def _resume(
     modules.load_state_dict(saved["modules"])
     optimizer.load_state_dict(saved["optimizer"])
     schedule.load_state_dict(saved["schedule"])
+    torch.set_rng_state(saved["random_state"])  # Of the head's dropout.
     _log.info("resumed", step=saved["step"])
     return int(saved["step"])

@@ -26,26 +26,23 @@ from moodline.domain import (
     Conversation,
     ConversationAnalysis,
     DuplicateTurn,
-    EscalationLevel,
     Evidence,
     Role,
-    SentimentLabel,
     StreamedTurn,
     Turn,
     TurnResult,
     TurnScores,
-    UrgencyLevel,
     WarningCode,
 )
 from moodline.encoding import EncodedTurn, TurnEncoder
 from moodline.engine import HeadOutput, OnnxConversationHead
 from moodline.errors import FieldViolation, InputTooLongError, InvalidRequestError
-from moodline.evidence import find_evidence, turn_attention
+from moodline.evidence import explained_aspects, find_evidence, turn_attention
 from moodline.inference import WindowEncoding
 from moodline.language import LanguageDetector, LanguageSupport, LanguageTracker, TurnLanguage
 from moodline.limits import Limits
 from moodline.pacing import Pacer
-from moodline.rollup import NO_STAGE, RollupAccumulator
+from moodline.rollup import RollupAccumulator
 from moodline.scoring import TurnLogits, score_turn
 from moodline.telemetry.logging import current_record
 from moodline.telemetry.metrics import Metrics, Stage
@@ -386,28 +383,24 @@ class _Reading:
     def _result(
         self, turn: _VectorTurn, logits: TurnLogits, language: TurnLanguage | None
     ) -> TurnResult:
+        # An agent's turn leaves the language as it was.
+        tag = self.language.language if language is None else language.language
         absence = Absence.NOT_CUSTOMER if language is None else language.absence
         if absence is not None:
-            return TurnResult(self.turn_count, turn.turn, None, absence)
+            return TurnResult(self.turn_count, turn.turn, None, absence, tag)
         manifest = self._artifact.manifest
         scores = score_turn(logits, labels=manifest.labels, calibration=manifest.calibration)
         if self._options.is_evidence_wanted:
             scores = replace(scores, evidence=self._evidence(turn, scores))
-        return TurnResult(self.turn_count, turn.turn, scores)
+        return TurnResult(self.turn_count, turn.turn, scores, None, tag)
 
     def _evidence(self, turn: _VectorTurn, scores: TurnScores) -> tuple[Evidence, ...]:
-        wanted = {
-            "sentiment": scores.sentiment.label is not SentimentLabel.NEUTRAL,
-            "urgency": scores.urgency.level in (UrgencyLevel.HIGH, UrgencyLevel.CRITICAL),
-            "stage": scores.stage.name != NO_STAGE,
-            "escalation": scores.escalation.level is not EscalationLevel.NONE,
-        }
         return find_evidence(
             turn.turn.text,
             turn.encoded.offsets,
             turn_attention(turn.encoded, turn.window_logits),
             aspects=self._artifact.manifest.encoder.aspects,
-            wanted={aspect for aspect, is_wanted in wanted.items() if is_wanted},
+            wanted=explained_aspects(scores),
         )
 
     def _warn(self, turn: Turn, language: TurnLanguage | None) -> None:

@@ -6,7 +6,7 @@ Label names are those of the API (docs/labels.md). Offsets into text count Unico
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -176,7 +176,9 @@ class TurnScores:
     """What the model says of one customer turn, given it and the turns before it.
 
     Attributes:
+        tags: The tags that hold by the thresholds of the artifact, the most probable first.
         expected_csat: CSAT that this customer would give if the contact ended here, in [1, 5].
+        tag_probabilities: Calibrated probability of every tag, whether it holds or not, in [0, 1].
     """
 
     sentiment: Sentiment
@@ -186,16 +188,23 @@ class TurnScores:
     escalation: Escalation
     expected_csat: float
     evidence: tuple[Evidence, ...]
+    tag_probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TurnResult:
-    """The result for one turn: scores, or the reason why there are none."""
+    """The result for one turn: scores, or the reason why there are none.
+
+    Attributes:
+        language: Language of the conversation as known after this turn: BCP-47 tag, `und` while
+            unknown.
+    """
 
     turn_index: int
     turn: Turn
     scores: TurnScores | None
     absence: Absence | None = None
+    language: str = "und"
 
 
 class Trend(StrEnum):

@@ -68,6 +68,51 @@ class MalformedRequestError(InvalidRequestError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RuleProblem:
+    """One thing that is wrong with a rule set.
+
+    Attributes:
+        source: The file, or what stands for it.
+        line: From 1.
+        rule_id: The rule; empty if it is about none, or one without an id.
+        field: Path from the root, e.g. `rules[3].clear.when`.
+        description: What is wrong and the remedy.
+    """
+
+    source: str
+    line: int
+    rule_id: str
+    field: str
+    description: str
+
+    def __str__(self) -> str:
+        rule = f" rule {self.rule_id}:" if self.rule_id else ""
+        field = f" {self.field}:" if self.field else ""
+        return f"{self.source}:{self.line}:{rule}{field} {self.description}"
+
+
+class RuleSetError(InvalidRequestError):
+    """A rule set cannot be used; all that is wrong with it is reported together.
+
+    Attributes:
+        problems: In the order of the lines, at least one.
+    """
+
+    reason = "INVALID_RULES"
+
+    def __init__(self, problems: Sequence[RuleProblem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__([FieldViolation(p.field, str(p)) for p in self.problems])
+        self.args = ("\n".join(map(str, self.problems)),)
+
+
+class SignalStateError(MoodlineError):
+    """The signal has ended, or stands otherwise, so that this cannot be done to it any more."""
+
+    reason = "SIGNAL_STATE"
+
+
 class UnauthenticatedError(MoodlineError):
     """No bearer token, or one that is unknown or expired."""
 

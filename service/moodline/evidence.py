@@ -8,14 +8,32 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from moodline.domain import Evidence
+from moodline.domain import (
+    EscalationLevel,
+    Evidence,
+    SentimentLabel,
+    TurnScores,
+    UrgencyLevel,
+)
 from moodline.encoding import EncodedTurn
+from moodline.rollup import NO_STAGE
 from moodline.scoring import softmax
 
 MAX_EVIDENCE_WORDS: Final = 8
 """Longest quote; more than a glance takes in is no evidence."""
 NEIGHBOUR_SHARE: Final = 0.35
 """A neighbouring word joins the quote if its weight is at least this share of the heaviest's."""
+
+
+def explained_aspects(scores: TurnScores) -> frozenset[str]:
+    """The aspects of a turn that words are quoted for: not neutral, low or normal, none."""
+    wanted = {
+        "sentiment": scores.sentiment.label is not SentimentLabel.NEUTRAL,
+        "urgency": scores.urgency.level in (UrgencyLevel.HIGH, UrgencyLevel.CRITICAL),
+        "stage": scores.stage.name != NO_STAGE,
+        "escalation": scores.escalation.level is not EscalationLevel.NONE,
+    }
+    return frozenset(aspect for aspect, is_wanted in wanted.items() if is_wanted)
 
 
 def turn_attention(
@@ -68,7 +86,7 @@ def find_evidence(
     Returns:
         At most one span an aspect, in the order of the text.
     """
-    words = _words(text)
+    words = word_spans(text)
     if not words:
         return ()
     starts = np.array([start for start, _ in words])
@@ -94,7 +112,8 @@ def find_evidence(
     return tuple(sorted(spans, key=lambda span: (span.start, span.end, span.aspect)))
 
 
-def _words(text: str) -> list[tuple[int, int]]:
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end, in code points, of each run of characters between spaces."""
     words = []
     start: int | None = None
     for index, character in enumerate(text):

@@ -83,7 +83,7 @@ def sentiment_scales(score: float) -> SentimentScales:
 
 
 @dataclass(frozen=True, slots=True)
-class _ScoreSums:
+class ScoreSums:
     """What mean and trend need of the scores so far, whatever their number.
 
     Attributes:
@@ -96,21 +96,34 @@ class _ScoreSums:
     total: float = 0.0
     indexed_total: float = 0.0
 
-    def after(self, score: float) -> _ScoreSums:
-        return _ScoreSums(
+    def after(self, score: float) -> ScoreSums:
+        """Return the sums with one more score."""
+        return ScoreSums(
             self.count + 1, self.total + score, self.indexed_total + self.count * score
         )
 
     def mean(self) -> float:
+        """Return the mean of one or more scores."""
         return self.total / self.count
 
-    def trend(self) -> SentimentTrend:
-        """Label the rise of the least-squares line from the first customer turn to the last."""
+    def change(self) -> float | None:
+        """Return the rise of the least-squares line from the first score to the last.
+
+        None below `MIN_TREND_TURN_COUNT` scores.
+
+        Source: docs/scores.md, "Trend".
+        """
         n = self.count
         if n < MIN_TREND_TURN_COUNT:
-            return SentimentTrend(None, n, Absence.INSUFFICIENT_TURNS)
+            return None
         slope = 12 * (self.indexed_total - (n - 1) / 2 * self.total) / (n * (n * n - 1))
-        change = slope * (n - 1)
+        return slope * (n - 1)
+
+    def trend(self) -> SentimentTrend:
+        """Label the change from the first customer turn to the last."""
+        n, change = self.count, self.change()
+        if change is None:
+            return SentimentTrend(None, n, Absence.INSUFFICIENT_TURNS)
         if abs(change) < SLIGHT_TREND_CHANGE:
             label = Trend.STABLE
         elif abs(change) < CLEAR_TREND_CHANGE:
@@ -126,7 +139,7 @@ class _Running:
 
     turn_count: int = 0
     customer_turn_count: int = 0
-    sums: _ScoreSums = field(default_factory=_ScoreSums)
+    sums: ScoreSums = field(default_factory=ScoreSums)
     escalation: RollupEscalation | None = None
 
     def after(self, result: TurnResult) -> _Running:
@@ -165,7 +178,7 @@ class _ParticipantTally:
     turn_count: int = 0
     word_count: int = 0
     char_count: int = 0
-    sums: _ScoreSums = field(default_factory=_ScoreSums)
+    sums: ScoreSums = field(default_factory=ScoreSums)
     scores: array[float] = field(default_factory=lambda: array("d"))
     absence: Absence | None = None
 
@@ -269,7 +282,7 @@ class RollupAccumulator:
         self._stage = stage
 
 
-def _sentiment(sums: _ScoreSums, scores: Sequence[float]) -> RollupSentiment:
+def _sentiment(sums: ScoreSums, scores: Sequence[float]) -> RollupSentiment:
     """Roll up one or more scores.
 
     Source: docs/scores.md, "Sentiment".

@@ -75,6 +75,7 @@ def score_turn(
     urgency = softmax(scaled["urgency"])
     stage = softmax(scaled["stage"])
     csat = softmax(scaled["csat"])
+    tags = sigmoid(scaled["tags"])
     return TurnScores(
         sentiment=Sentiment(
             label=labels.sentiment[int(sentiment.argmax())],
@@ -86,10 +87,11 @@ def score_turn(
             probabilities=dict(zip(labels.urgency, urgency.tolist(), strict=True)),
         ),
         stage=NamedProbability(labels.stage[int(stage.argmax())], float(stage.max())),
-        tags=_tags(sigmoid(scaled["tags"]), labels, calibration),
+        tags=_tags(tags, labels, calibration),
         escalation=_escalation(escalation_probabilities(scaled["escalation"]), calibration),
         expected_csat=float(csat @ np.arange(1, len(csat) + 1)),
         evidence=evidence,
+        tag_probabilities=dict(zip(labels.tags, tags.tolist(), strict=True)),
     )
 
 

@@ -22,7 +22,9 @@ from moodline.errors import (
     NotReadyError,
     OverloadedError,
     PermissionDeniedError,
+    RuleSetError,
     SettingsError,
+    SignalStateError,
     TenantMismatchError,
     UnauthenticatedError,
 )
@@ -36,6 +38,8 @@ STATUS_CODES: Final[Mapping[type[MoodlineError], grpc.StatusCode]] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
     InputTooLongError: grpc.StatusCode.INVALID_ARGUMENT,
     MalformedRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    RuleSetError: grpc.StatusCode.INVALID_ARGUMENT,
+    SignalStateError: grpc.StatusCode.FAILED_PRECONDITION,
     UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     TenantMismatchError: grpc.StatusCode.PERMISSION_DENIED,

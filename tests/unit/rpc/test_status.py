@@ -22,7 +22,10 @@ from moodline.errors import (
     NotReadyError,
     OverloadedError,
     PermissionDeniedError,
+    RuleProblem,
+    RuleSetError,
     SettingsError,
+    SignalStateError,
     TenantMismatchError,
     UnauthenticatedError,
 )
@@ -34,6 +37,10 @@ EXAMPLES: dict[MoodlineError, grpc.StatusCode] = {
     InvalidRequestError([VIOLATION]): grpc.StatusCode.INVALID_ARGUMENT,
     InputTooLongError([VIOLATION]): grpc.StatusCode.INVALID_ARGUMENT,
     MalformedRequestError(): grpc.StatusCode.INVALID_ARGUMENT,
+    RuleSetError([RuleProblem("rules.yaml", 3, "r1", "when", "is wrong")]): (
+        grpc.StatusCode.INVALID_ARGUMENT
+    ),
+    SignalStateError("is resolved"): grpc.StatusCode.FAILED_PRECONDITION,
     UnauthenticatedError("no token"): grpc.StatusCode.UNAUTHENTICATED,
     PermissionDeniedError("no scope"): grpc.StatusCode.PERMISSION_DENIED,
     TenantMismatchError("other tenant"): grpc.StatusCode.PERMISSION_DENIED,

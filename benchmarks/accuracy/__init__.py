@@ -1,0 +1,1 @@
+"""Accuracy of an artifact on every evaluation set, with confidence intervals."""
