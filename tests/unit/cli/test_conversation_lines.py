@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moodline.cli.conversation_lines import LineParser, read_lines
+from moodline.cli.conversation_lines import LineParser
 from moodline.errors import InvalidRequestError
+from moodline.json_lines import read_lines
 from moodline.limits import Limits
 from moodline.rpc.validation import RequestValidator
 from moodline.samples import load_samples, read_samples
