@@ -58,6 +58,13 @@ def test_a_health_check_loads_no_engine() -> None:
     )
 
 
+def test_extras_are_loaded_only_when_they_are_asked_for() -> None:
+    run_python(
+        "import sys, moodline.app, moodline.cli.score, moodline.jobs.engines.local\n"
+        "assert not {'pyarrow', 'ray', 'pandas'} & set(sys.modules)"
+    )
+
+
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
     return grimp.build_graph(
@@ -87,8 +94,12 @@ def importers(graph: grimp.ImportGraph, library: str) -> set[str]:
         ("onnxruntime", {"engine"}),
         ("tokenizers", {"encoding"}),
         ("py3langid", {"language"}),
+        ("cel_expr_python", {"rules"}),
         ("typer", {"cli"}),
         ("rich", {"cli"}),
+        ("pyarrow", {"jobs", "transcripts"}),
+        ("ray", {"jobs"}),
+        ("webvtt", {"transcripts"}),
         ("torch", set()),
         ("transformers", set()),
     ],
@@ -103,10 +114,18 @@ def test_only_its_own_part_imports_a_library(
     ("importer", "forbidden"),
     [
         ("batching", {"analyzer", "app", "cli", "client", "engine", "rpc"}),
-        ("analyzer", {"app", "cli", "client", "rpc"}),
+        ("analyzer", {"app", "cli", "client", "rpc", "rules", "signals"}),
+        ("rules", {"analyzer", "app", "batching", "cli", "client", "engine", "rpc", "signals"}),
+        ("signals", {"analyzer", "app", "batching", "cli", "client", "engine", "rpc"}),
         ("rpc", {"app", "cli", "client"}),
         ("client", {"analyzer", "app", "batching", "cli", "engine", "rpc", "settings"}),
-        ("app", {"cli", "client"}),
+        ("app", {"cli", "client", "jobs"}),
+        ("jobs", {"cli"}),
+        ("transcripts", {"app", "cli", "client", "jobs", "rpc"}),
+        (
+            "transcripts",
+            {"analyzer", "app", "batching", "cli", "client", "engine", "rpc", "settings"},
+        ),
     ],
 )
 def test_parts_depend_in_one_direction(

@@ -1,0 +1,1 @@
+"""The rule language: YAML rule sets with conditions in CEL (docs/rules.md)."""
