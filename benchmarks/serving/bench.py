@@ -43,10 +43,11 @@ DATA_DIR: Final = Path(__file__).parents[2] / "models" / "data"
 RESULTS: Final = Path(__file__).parent / "results.json"
 PORT: Final = 50971
 ADDRESS: Final = f"127.0.0.1:{PORT}"
+CONVERSATION_COUNT: Final = 120
 STREAM_COUNT: Final = 100
 WARM_UP_TURNS: Final = 30
-LONG_STREAM_TURNS: Final = 5470
-"""Ten times the conversations, so that the first and the last tenth are the same words."""
+LONG_STREAM_ROUNDS: Final = 10
+"""The first and the last round of one long stream are the same words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +173,12 @@ async def measure_live_streams(
 async def measure_long_stream(
     client: AsyncMoodlineClient, conversations: Sequence[Conversation], *, process_id: int
 ) -> dict[str, float]:
-    """One stream of `LONG_STREAM_TURNS`, one turn at a time."""
+    """One stream of `LONG_STREAM_ROUNDS` times all turns, one turn at a time."""
     turns = [turn for conversation in conversations for turn in conversation.turns]
     seconds = []
     async with client.stream("long", timeout_s=3600.0) as stream:
-        for number in range(LONG_STREAM_TURNS):
-            if number == LONG_STREAM_TURNS // 10:
+        for number in range(LONG_STREAM_ROUNDS * len(turns)):
+            if number == len(turns):
                 early_bytes = resident_bytes(process_id)
             turn = turns[number % len(turns)]
             turn.turn_id = str(number)
@@ -189,7 +190,7 @@ async def measure_long_stream(
         await stream.finish()
     part = len(turns)
     return {
-        "turn_count": LONG_STREAM_TURNS,
+        "turn_count": len(seconds),
         f"first_{part}_p50_ms": round(statistics.median(seconds[:part]) * 1000, 2),
         f"last_{part}_p50_ms": round(statistics.median(seconds[-part:]) * 1000, 2),
         "server_growth_mb_over_the_last_nine_tenths": round((late_bytes - early_bytes) / 1e6, 1),
@@ -272,7 +273,7 @@ async def service_seconds(
 async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run everything."""
     rng = random.Random(arguments.seed)
-    conversations = read_conversations()
+    conversations = rng.sample(read_conversations(), CONVERSATION_COUNT)
     bulk = [
         Conversation.FromString(c.SerializeToString())
         for _ in range(arguments.repeats)

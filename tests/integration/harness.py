@@ -316,3 +316,19 @@ def read_status(
         request_id=request_id,
         raw=raw,
     )
+
+
+def assert_same(left: Any, right: Any) -> None:
+    """Compare JSON values; numbers to 1e-4."""
+    if isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_same(left[key], right[key])
+    elif isinstance(left, list):
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_same(one, other)
+    elif isinstance(left, float):
+        assert left == pytest.approx(right, abs=1e-4)
+    else:
+        assert left == right

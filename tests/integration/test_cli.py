@@ -17,6 +17,7 @@ import yaml
 
 from moodline.artifact import bundled_model_dir
 from moodline.samples import read_samples
+from tests.integration.harness import assert_same
 
 TOKEN = "integration"
 BAD_LINES = "\n".join(
@@ -151,21 +152,6 @@ def test_a_server_gives_the_same_to_1e4(server: Server, local_rows: list[dict[st
     result = analyze_there(server, read_samples().encode())
     assert (result.returncode, result.stderr) == (0, b"")
     assert_same(rows(result.stdout), local_rows)
-
-
-def assert_same(left: Any, right: Any) -> None:
-    if isinstance(left, dict):
-        assert left.keys() == right.keys()
-        for key in left:
-            assert_same(left[key], right[key])
-    elif isinstance(left, list):
-        assert len(left) == len(right)
-        for one, other in zip(left, right, strict=True):
-            assert_same(one, other)
-    elif isinstance(left, float):
-        assert left == pytest.approx(right, abs=1e-4)
-    else:
-        assert left == right
 
 
 def test_bad_lines_are_told_and_the_others_go_on(server: Server) -> None:

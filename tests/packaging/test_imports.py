@@ -61,7 +61,7 @@ def test_a_health_check_loads_no_engine() -> None:
 def test_extras_are_loaded_only_when_they_are_asked_for() -> None:
     run_python(
         "import sys, moodline.app, moodline.cli.score, moodline.jobs.engines.local\n"
-        "assert not {'pyarrow', 'ray', 'pandas'} & set(sys.modules)"
+        "assert not {'pyarrow', 'pandas'} & set(sys.modules)"
     )
 
 
@@ -98,7 +98,6 @@ def importers(graph: grimp.ImportGraph, library: str) -> set[str]:
         ("typer", {"cli"}),
         ("rich", {"cli"}),
         ("pyarrow", {"jobs", "transcripts"}),
-        ("ray", {"jobs"}),
         ("webvtt", {"transcripts"}),
         ("torch", set()),
         ("transformers", set()),

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from enum import IntEnum, StrEnum
 from io import FileIO
 from pathlib import Path
@@ -20,9 +20,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from moodline.jobs.result_format import ResultFormat
+
 if TYPE_CHECKING:
-    from moodline.cli.analysis import Analyze, Sink
+    from moodline.cli.analysis import Sink
     from moodline.client import TlsOptions
+    from moodline.jobs.analyzing import ReadyModel
+    from moodline.jobs.engines.engine import ScoringEngine
     from moodline.settings import Settings
 
 TOKEN_VARIABLE: Final = "MOODLINE_TOKEN"  # noqa: S105 - its name, not its value
@@ -192,8 +196,8 @@ def analyze(
     file are wrong, 3 if the server cannot be reached or refuses the caller.
     """
     with _exit_codes(), _open(file) as source:
-        from moodline.cli.analysis import open_local, open_remote
         from moodline.cli.sinks import JsonSink, TableSink
+        from moodline.jobs.analyzing import open_local, open_remote
 
         is_table = output_format is OutputFormat.TABLE or (
             output_format is None and sys.stdout.isatty()
@@ -216,16 +220,132 @@ def analyze(
         raise typer.Exit(ExitCode.FAILED)
 
 
-async def _analyze(source: FileIO, opened: AbstractAsyncContextManager[Analyze], sink: Sink) -> int:
+async def _analyze(
+    source: FileIO, opened: AbstractAsyncContextManager[ReadyModel], sink: Sink
+) -> int:
     from moodline.cli.analysis import analyze_lines
     from moodline.cli.conversation_lines import LineParser
     from moodline.limits import Limits
     from moodline.rpc.validation import RequestValidator
 
-    async with opened as analyze:
+    async with opened as model:
         return await analyze_lines(
-            source, parser=LineParser(RequestValidator(Limits())), analyze=analyze, sink=sink
+            source, parser=LineParser(RequestValidator(Limits())), analyze=model.analyze, sink=sink
         )
+
+
+@app.command()
+def score(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files, folders, globs; - for standard input."),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="A file for jsonl, else a folder; must be new.")
+    ],
+    result_format: Annotated[
+        ResultFormat, typer.Option("--to", help="How results are written.")
+    ] = ResultFormat.JSONL,
+    format_name: Annotated[
+        str,
+        typer.Option("--from", metavar="FORMAT", help="Of all inputs. [default: by their content]"),
+    ] = "",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=ROLE", help="Role of a speaker, e.g. 'Speaker 0=agent'."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="THEIRS=OURS", help="Meaning of a column, e.g. 'Mesaj=text'."),
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
+    correct_roles: Annotated[
+        bool,
+        typer.Option("--correct-roles", help="Score by the roles that the words speak for."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run of the job ended.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Remove what is at OUT, and begin anew.")
+    ] = False,
+    part_size: Annotated[
+        int, typer.Option(min=1, help="Conversations between two checkpoints.")
+    ] = 200,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="[default: the processors that may be used here]"),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Score there instead of on this machine."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help=f"File with the bearer token; else {TOKEN_VARIABLE} is used, if set."),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Tenant that the token must be of.")] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds that the server has for one conversation.")
+    ] = 60.0,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Encrypt.", rich_help_panel=_TLS_PANEL)
+    ] = False,
+    tls_ca: CaOption = None,
+    tls_cert: CertificateOption = None,
+    tls_key: KeyOption = None,
+    tls_server_name: ServerNameOption = "",
+) -> None:
+    """Score many transcripts of any known format, into files.
+
+    A conversation that cannot be read or scored is told and collected; the others go on. After a
+    kill, --resume goes on with nothing lost or doubled.
+
+    Exits with 0 if all was scored, 1 if some failed or the engine died, 2 if arguments, settings,
+    model or output are wrong, 3 if the server cannot be reached or refuses the caller.
+    """
+    if resume and overwrite:
+        raise typer.BadParameter("--resume and --overwrite exclude each other; give one")
+    with _exit_codes():
+        from moodline.cli.score import ScoreRequest, reading_of
+        from moodline.cli.score import score as run_score
+        from moodline.jobs.engines.local import LocalProcesses, default_process_count
+        from moodline.jobs.engines.remote import server_engine
+        from moodline.jobs.folder import StartMode
+        from moodline.telemetry.logging import configure_logging
+
+        configure_logging(level="WARNING")
+        mode = StartMode.OVERWRITE if overwrite else StartMode.NEW
+        request = ScoreRequest(
+            inputs=tuple(inputs),
+            out=out,
+            result_format=result_format,
+            reading=reading_of(
+                format_name=format_name,
+                roles=role or (),
+                columns=column or (),
+                encoding=encoding,
+                are_roles_corrected=correct_roles,
+                is_vcon_required=result_format is ResultFormat.VCON,
+            ),
+            mode=StartMode.RESUME if resume else mode,
+            max_part_items=part_size,
+        )
+
+        def open_engine() -> AbstractContextManager[ScoringEngine]:
+            if server is not None:
+                return server_engine(
+                    server,
+                    token=_token(token_file),
+                    tenant=tenant,
+                    tls=_tls(tls, tls_ca, tls_cert, tls_key, tls_server_name),
+                    timeout_s=timeout,
+                )
+            return LocalProcesses(_settings(), process_count=processes or default_process_count())
+
+        is_complete = run_score(request, open_engine)
+    if not is_complete:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()
@@ -334,12 +454,13 @@ def _exit_codes(*, no_server: ExitCode = ExitCode.NO_SERVER) -> Iterator[None]:
     """Say what went wrong on standard error and leave with the code that tells it."""
     from moodline.client import MoodlineRpcError
     from moodline.errors import ArtifactError, MoodlineError, SettingsError
+    from moodline.jobs.errors import JobError
 
     try:
         yield
     except BrokenPipeError:
         raise  # Whoever read our output has enough; typer leaves quietly.
-    except (SettingsError, ArtifactError) as error:
+    except (SettingsError, ArtifactError, JobError) as error:
         code, message = ExitCode.WRONG_USAGE, str(error)
     except OSError as error:
         code, message = ExitCode.WRONG_USAGE, f"{error.filename or 'input'}: {error.strerror}"

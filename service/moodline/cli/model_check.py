@@ -6,7 +6,7 @@ import yaml
 
 from moodline.app import find_artifact
 from moodline.artifact import Artifact
-from moodline.cli.analysis import open_local
+from moodline.jobs.analyzing import open_local
 from moodline.settings import Settings
 
 

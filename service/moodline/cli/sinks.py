@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from typing import BinaryIO
 
-from google.protobuf.json_format import MessageToJson
 from rich.console import Console
 
 from moodline.cli import render
 from moodline.errors import FieldViolation
+from moodline.jobs.answers import analysis_line
 from moodline.v1.analysis_pb2 import ConversationAnalysis
 from moodline.v1.conversation_pb2 import Conversation
 
@@ -61,16 +61,7 @@ class JsonSink(_Problems):
 
     def write(self, conversation: Conversation, analysis: ConversationAnalysis) -> None:
         """Write a result."""
-        line = MessageToJson(
-            analysis,
-            preserving_proto_field_name=True,
-            always_print_fields_with_no_presence=True,
-            ensure_ascii=False,
-            indent=None,
-            # Maps have no order of their own; sorted, equal results are equal lines.
-            sort_keys=True,
-        )
-        self._output.write(line.encode() + b"\n")
+        self._output.write(analysis_line(analysis) + b"\n")
         self._output.flush()
 
 

@@ -1,0 +1,1 @@
+"""Where the conversations of a job are analysed: local processes, or a server."""

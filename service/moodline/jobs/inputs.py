@@ -1,0 +1,88 @@
+"""Finds the files of a job."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from moodline.jobs.errors import JobError
+
+STDIN_ARGUMENT: Final = "-"
+STDIN_NAME: Final = "stdin"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file, or standard input.
+
+    Attributes:
+        name: As results name it: the path as it was given or found.
+        byte_count: None for standard input.
+    """
+
+    name: str
+    byte_count: int | None
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is; None for standard input."""
+        return None if self.byte_count is None else Path(self.name)
+
+
+def find_inputs(arguments: Sequence[str], *, excluded: Sequence[Path] = ()) -> list[InputFile]:
+    """Return all files that arguments stand for, each once.
+
+    Args:
+        arguments: Files, folders, globs (`**` for any depth), `-` for standard input, in the order
+            in which they shall be read. Inside a folder the order is that of the names; hidden
+            files and folders are left out.
+        excluded: Files and folders that are none, such as the output.
+
+    Raises:
+        JobError: If an argument stands for nothing.
+    """
+    left_out = {path.resolve() for path in excluded}
+    found: dict[Path, InputFile] = {}
+    for argument in arguments:
+        if argument == STDIN_ARGUMENT:
+            found[Path(STDIN_ARGUMENT)] = InputFile(STDIN_NAME, None)
+            continue
+        count = 0
+        for name in _names(argument):
+            count += 1
+            path = Path(name).resolve()
+            if path not in found and left_out.isdisjoint((path, *path.parents)):
+                found[path] = InputFile(name, _byte_count(path))
+        if count == 0:
+            raise JobError(f"{argument}: there is no such file; correct the path or the pattern.")
+    if not found:
+        raise JobError("The inputs hold no files; name others.")
+    return list(found.values())
+
+
+def _names(argument: str) -> Iterator[str]:
+    if os.path.lexists(argument):
+        yield from _files_at(argument)
+        return
+    for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207 - keeps the name
+        yield from _files_at(match)
+
+
+def _files_at(name: str) -> Iterator[str]:
+    if not Path(name).is_dir():
+        yield name
+        return
+    for folder, folders, files in os.walk(name):
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        yield from (os.path.join(folder, one) for one in sorted(files) if one[0] != ".")  # noqa: PTH118
+
+
+def _byte_count(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # Reading it will tell why.

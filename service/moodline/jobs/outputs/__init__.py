@@ -1,0 +1,1 @@
+"""The forms in which the results of a job are written."""
