@@ -232,7 +232,7 @@ async def test_a_bad_item_of_a_batch_fails_alone(served: Served) -> None:
 
 
 async def test_a_turn_before_the_configuration_ends_the_stream(served: Served) -> None:
-    answer = await refused_stream(served, streamed("t1"), configuration())
+    answer = await refused_stream(served, streamed("t1"))
     assert "before the configuration" in answer.violations["turn"]
 
 
