@@ -329,11 +329,12 @@ class SummaryRow:
 def summary_table(rows: Sequence[SummaryRow]) -> Table:
     """Return all conversations in one table; urgency and escalation at their peaks."""
     is_timed = any(row.durations_ms for row in rows)
+    caption = "urgency and escalation at their peaks"
     table = Table(
         box=None,
         header_style="dim",
         pad_edge=False,
-        caption="urgency and escalation at their peaks",
+        caption=f"{caption}; ms: median of a turn" if is_timed else caption,
         caption_justify="left",
     )
     table.add_column("conversation", overflow="fold")
@@ -346,7 +347,7 @@ def summary_table(rows: Sequence[SummaryRow]) -> Table:
     table.add_column("escalation")
     table.add_column("CSAT", justify="right")
     if is_timed:
-        table.add_column("ms/turn", justify="right")
+        table.add_column("ms", justify="right")
     for row in rows:
         timing = [f"{median(row.durations_ms):.0f}" if row.durations_ms else ""]
         table.add_row(*_summary_cells(row), *(timing if is_timed else []))
