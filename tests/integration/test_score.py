@@ -208,8 +208,9 @@ def test_ctrl_c_keeps_what_was_scored(
 ) -> None:
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=TIMEOUT_S)
-    assert running.returncode == 130
     out = tmp_path / "out.jsonl"
+    has_finished = out.exists()  # Before the signal came.
+    assert running.returncode == (1 if has_finished else 130)
     assert moodline("score", many, "-o", out, "--resume").returncode == 1
     assert_same(records(out.read_bytes()), records(uninterrupted))
 
@@ -257,5 +258,5 @@ def test_vcons_come_back_with_the_analysis(tmp_path: Path) -> None:
     result = moodline("score", out, "-o", again, "--to", "vcon", "--processes", "1")
     assert result.returncode == 0, result.stderr
     for file in files:
-        (same,) = again.glob(f"*{file.name[8:]}")
+        (same,) = again.glob(f"{file.name[:7]}-*")
         assert json.loads(same.read_bytes()) == json.loads(file.read_bytes())

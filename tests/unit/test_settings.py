@@ -202,7 +202,7 @@ def test_the_effective_settings_are_yaml_of_all_groups() -> None:
     shown = yaml.safe_load(effective_settings_yaml(load_settings({"MOODLINE_SERVER__PORT": "1"})))
     assert list(shown) == list(Settings.model_fields)
     assert shown["server"]["port"] == 1
-    assert shown["batching"]["buckets"] == [16, 32, 48, 64, 96, 128]
+    assert shown["batching"]["buckets"] == list(BatchPolicy().buckets)
     assert shown["engine"]["model_dir"] is None
 
 
