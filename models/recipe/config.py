@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
+
+RECIPE_DIR: Final = Path(__file__).parent
 
 
 class _Group(BaseModel):

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from models.recipe.augment import vary
+from models.recipe.augment import Variants
 from models.recipe.config import RecipeConfig, config_digest
 from models.recipe.datasets import read_available
 from models.recipe.duplicates import drop_duplicates
@@ -126,11 +126,12 @@ def training_batches(
     """Augmented, tokenized and packed batches of the whole run."""
     rng = random.Random(config.training.seed + 1)
     training = config.training
+    variants = Variants()
 
     def encoded() -> Iterator[EncodedExample]:
         for example in order:
             texts = [
-                vary(t.text, example.language, rng, share=AUGMENTED_SHARE)
+                variants.vary(t.text, example.language, rng, share=AUGMENTED_SHARE)
                 if t.is_customer
                 else t.text
                 for t in example.turns
@@ -147,7 +148,11 @@ def training_batches(
 
 
 def stage_weights(examples: Sequence[Example]) -> Tensor:
-    """Inverse square root of each stage's frequency, with mean 1 over the labelled turns."""
+    """Inverse square root of each stage's frequency, with mean 1 over the labelled turns.
+
+    Args:
+        examples: As often as a run sees them.
+    """
     counts = Counter(
         t.labels.stage for e in examples for t in e.turns if t.labels and t.labels.stage != UNKNOWN
     )
@@ -186,7 +191,7 @@ def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Pa
         networks = build_networks(config, texts, cache_dir)
     networks.tokenizer.save(str(run_dir / "tokenizer.json"))
     order = training_order(config, parts["train"])
-    weights = stage_weights(parts["train"])
+    weights = stage_weights(order)
     step_count = sum(1 for _ in training_batches(config, order, networks.tokenizer))
     _log.info("training", examples=len(order), steps=step_count, config=config_digest(config))
 
@@ -285,7 +290,11 @@ def read_trained(run_dir: Path, *, head_width: int) -> Networks:
         head_width=head_width,
     )
     networks.encoder.load_state_dict(saved["encoder"])
-    networks.head.load_state_dict(saved["head"])
+    # A head that the saved run did not have begins fresh.
+    absent = {f"heads.{name}.{part}" for name in HEADS for part in ("weight", "bias")}
+    found = networks.head.load_state_dict(saved["head"], strict=False)
+    if found.unexpected_keys or not absent.issuperset(found.missing_keys):
+        raise ValueError(f"{run_dir}/trained.pt holds other networks: {found}")
     return networks
 
 
