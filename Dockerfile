@@ -38,7 +38,11 @@ RUN --mount=type=bind,source=docker,target=/build/docker \
 # Reachable from outside the container, so it starts only with MOODLINE_AUTH__TOKENS_FILE.
 ENV PATH=/opt/moodline/bin:$PATH \
     MOODLINE_SERVER__HOST=0.0.0.0 \
-    MOODLINE_ENGINE__MODEL_DIR=/models/moodline-base
+    MOODLINE_ENGINE__MODEL_DIR=/models/moodline-base \
+    MOODLINE_STORE__URL=sqlite:////var/lib/moodline/moodline.db
+# Signals outlive the container if a volume is mounted here.
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/moodline
+VOLUME /var/lib/moodline
 WORKDIR /tmp
 USER 10001:10001
 EXPOSE 50051

@@ -86,6 +86,8 @@ generate: $(VENV)/dev.stamp ## Generate service/moodline/v1 from the protos, and
 	PYTHON=$(BIN)/python scripts/generate_protos.sh
 	$(BIN)/python -m scripts.settings_doc
 	$(BIN)/python -m scripts.rules_doc
+	$(BIN)/python -m scripts.actions_doc
+	$(BIN)/python -m scripts.masking_doc
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Resolve pyproject.toml into requirements/; take news with ARGS=--upgrade

@@ -61,6 +61,7 @@ class WarningCode(StrEnum):
     UNSUPPORTED_LANGUAGE = "UNSUPPORTED_LANGUAGE"
     INSUFFICIENT_TURNS = "INSUFFICIENT_TURNS"
     TURNS_OUT_OF_TIME_ORDER = "TURNS_OUT_OF_TIME_ORDER"
+    CUSTOMER_PAST_UNKNOWN = "CUSTOMER_PAST_UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,16 @@ class Conversation:
         turns: All turns in the order in which they were spoken.
         channel: E.g. `chat`, `call`, `email`, `social`; empty if unknown.
         language: BCP-47 tag declared by the caller; empty to detect it.
+        customer_id: The caller's id of the customer; empty if unknown.
+        attributes: What else the caller gave of it, for rules to look at.
     """
 
     conversation_id: str
     turns: tuple[Turn, ...]
     channel: str = ""
     language: str = ""
+    customer_id: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +150,14 @@ class Escalation:
         level: The level chosen by the thresholds of the artifact.
         probability: Calibrated probability that the level ESCALATE holds, in [0, 1].
         probabilities: Probability of each level, summing to 1.
+        early_warning: Calibrated probability, in [0, 1], that ESCALATE comes to hold within the
+            next three customer turns; None where the level is ESCALATE already.
     """
 
     level: EscalationLevel
     probability: float
     probabilities: Mapping[EscalationLevel, float]
+    early_warning: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,54 @@ class SignalStateError(MoodlineError):
     reason = "SIGNAL_STATE"
 
 
+class SignalNotFoundError(MoodlineError):
+    """The tenant has no such signal."""
+
+    reason = "SIGNAL_NOT_FOUND"
+
+
+class StoreError(MoodlineError):
+    """The store cannot be used as it is; the process exits before serving."""
+
+    reason = "INVALID_STORE"
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be reached or does not answer; it may come back."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+class NoStoreError(MoodlineError):
+    """The server keeps no signals."""
+
+    reason = "NO_STORE"
+
+
+class JobNotFoundError(MoodlineError):
+    """The tenant has no such scoring job."""
+
+    reason = "JOB_NOT_FOUND"
+
+
+class JobStateError(MoodlineError):
+    """The scoring job stands otherwise, so that this cannot be done to it."""
+
+    reason = "JOB_STATE"
+
+
+class NoJobsError(MoodlineError):
+    """The server keeps no scoring jobs, or none of this kind."""
+
+    reason = "NO_JOBS"
+
+
+class RequestIdReusedError(MoodlineError):
+    """The id of the request has created a scoring job of other content."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
 class UnauthenticatedError(MoodlineError):
     """No bearer token, or one that is unknown or expired."""
 

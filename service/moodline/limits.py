@@ -26,6 +26,10 @@ class Limits:
         max_id_chars: Code points in a conversation, turn or participant id.
         max_message_bytes: Serialized size of one gRPC message, in either direction.
         max_partial_turns_open: Turns of one stream that are still partial at the same time.
+        max_attributes: Entries of `Conversation.attributes`.
+        max_turns_awaiting_store: Final turns of one stream whose signals wait for a store that does
+            not answer: an hour of talk, in some megabytes.
+        max_page_size: Signals on one page of `ListSignals`.
     """
 
     max_turn_chars: int = 20_000
@@ -36,3 +40,6 @@ class Limits:
     max_id_chars: int = 128
     max_message_bytes: int = 16 * 1024 * 1024
     max_partial_turns_open: int = 64
+    max_attributes: int = 32
+    max_turns_awaiting_store: int = 1_000
+    max_page_size: int = 200

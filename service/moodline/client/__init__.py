@@ -10,11 +10,13 @@ Requests and results are the messages of `moodline.v1`. The part of moodline tha
 """
 
 from moodline.client.aio_client import AsyncConversationStream, AsyncMoodlineClient
+from moodline.client.aio_signals import AsyncSignalWatch
 from moodline.client.batch import BatchOutcome
 from moodline.client.endpoint import TlsOptions
 from moodline.client.errors import MoodlineRpcError
 from moodline.client.health import check_health
 from moodline.client.retry import RetryPolicy
+from moodline.client.signals import SignalWatch
 from moodline.client.streams import StreamAnswer
 from moodline.client.sync_client import ConversationStream, MoodlineClient
 from moodline.v1.analysis_pb2 import (
@@ -23,13 +25,22 @@ from moodline.v1.analysis_pb2 import (
     ConversationState,
     TurnResult,
 )
-from moodline.v1.analysis_service_pb2 import Capabilities, DuplicateTurn, StreamTurnResult
+from moodline.v1.analysis_service_pb2 import (
+    Capabilities,
+    DuplicateTurn,
+    StreamSignals,
+    StreamTurnResult,
+)
 from moodline.v1.conversation_pb2 import Conversation, Turn
+from moodline.v1.scoring_job_pb2 import ScoringJob, ScoringResult
+from moodline.v1.signal_pb2 import Signal, SignalEvent
+from moodline.v1.signal_service_pb2 import SignalFilter
 
 __all__ = [
     "AnalysisOptions",
     "AsyncConversationStream",
     "AsyncMoodlineClient",
+    "AsyncSignalWatch",
     "BatchOutcome",
     "Capabilities",
     "Conversation",
@@ -40,7 +51,14 @@ __all__ = [
     "MoodlineClient",
     "MoodlineRpcError",
     "RetryPolicy",
+    "ScoringJob",
+    "ScoringResult",
+    "Signal",
+    "SignalEvent",
+    "SignalFilter",
+    "SignalWatch",
     "StreamAnswer",
+    "StreamSignals",
     "StreamTurnResult",
     "TlsOptions",
     "Turn",

@@ -6,25 +6,29 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 import grpc.aio
 
+from moodline.client.aio_jobs import AsyncJobCalls
+from moodline.client.aio_signals import AsyncSignalCalls
 from moodline.client.batch import BatchOutcome, BatchWork, split_batch
 from moodline.client.endpoint import Endpoint, TlsOptions
 from moodline.client.errors import MoodlineRpcError, error_of_call
 from moodline.client.retry import RetryCourse, RetryPolicy
-from moodline.client.streams import StreamAnswer, StreamProgress, configuration_request
+from moodline.client.streams import StreamAnswer, StreamProgress
 from moodline.v1.analysis_pb2 import AnalysisOptions, ConversationAnalysis
 from moodline.v1.analysis_service_pb2 import (
     AnalyzeConversationRequest,
     Capabilities,
     GetCapabilitiesRequest,
+    StreamConfiguration,
     StreamConversationRequest,
     StreamConversationResponse,
+    StreamSignals,
 )
 from moodline.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from moodline.v1.conversation_pb2 import Conversation, Turn
@@ -61,6 +65,10 @@ class AsyncMoodlineClient:
         self._retry = retry
         self._channel = endpoint.open_aio_channel()
         self._stub = AnalysisServiceStub(self._channel)
+        self.signals = AsyncSignalCalls(
+            self._channel, metadata=self._metadata, call=self._send, retry=retry
+        )
+        self.jobs = AsyncJobCalls(self._channel, metadata=self._metadata, call=self._send)
         self._capabilities: Capabilities | None = None
 
     async def __aenter__(self) -> Self:
@@ -131,21 +139,37 @@ class AsyncMoodlineClient:
         *,
         channel: str = "",
         language: str = "",
+        customer_id: str = "",
+        attributes: Mapping[str, str] | None = None,
+        discard_signals: bool = False,
+        on_signals: Callable[[StreamSignals], None] | None = None,
         options: AnalysisOptions | None = None,
         timeout_s: float | None = None,
     ) -> AsyncConversationStream:
         """Begin a live conversation; see `MoodlineClient.stream`."""
+        # pylint: disable=duplicate-code  # Both clients pass the same fields on.
         return AsyncConversationStream(
             lambda: self._stub.StreamConversation(timeout=timeout_s, metadata=self._metadata),
-            configuration_request(
-                conversation_id, channel=channel, language=language, options=options
+            StreamConfiguration(
+                conversation_id=conversation_id,
+                channel=channel,
+                language=language,
+                options=options,
+                customer_id=customer_id,
+                attributes=attributes,
+                discard_signals=discard_signals,
             ),
+            on_signals,
         )
 
     async def _known_capabilities(self) -> Capabilities:
         if self._capabilities is None:
             self._capabilities = await self.capabilities()
         return self._capabilities
+
+    async def _send(self, send: Callable[[float], Awaitable[_T]], timeout_s: float | None) -> _T:
+        course = self._course(timeout_s)
+        return await _call(lambda: send(course.remaining_s()), course)
 
     def _course(self, timeout_s: float | None) -> RetryCourse:
         return RetryCourse(
@@ -176,12 +200,15 @@ class AsyncConversationStream:
     """
 
     def __init__(
-        self, open_call: Callable[[], _StreamCall], configuration: StreamConversationRequest
+        self,
+        open_call: Callable[[], _StreamCall],
+        configuration: StreamConfiguration,
+        on_signals: Callable[[StreamSignals], None] | None,
     ) -> None:
         """Made by `AsyncMoodlineClient.stream` alone."""
         self._open_call = open_call
         self._configuration = configuration
-        self._progress = StreamProgress()
+        self._progress = StreamProgress(on_signals)
         self._pending_read: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -190,7 +217,7 @@ class AsyncConversationStream:
         # INTERNAL; see https://github.com/grpc/grpc/issues/36066. The server answers at once.
         with contextlib.suppress(grpc.RpcError):
             await self._call.initial_metadata()
-        await self._write(self._configuration)
+        await self._write(StreamConversationRequest(configuration=self._configuration))
         return self
 
     async def __aexit__(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from moodline.client.errors import MoodlineRpcError
-from moodline.v1.analysis_pb2 import AnalysisOptions, ConversationAnalysis
+from moodline.v1.analysis_pb2 import ConversationAnalysis
 from moodline.v1.analysis_service_pb2 import (
     DuplicateTurn,
-    StreamConfiguration,
-    StreamConversationRequest,
     StreamConversationResponse,
+    StreamSignals,
     StreamTurnResult,
 )
 
@@ -25,6 +25,7 @@ class StreamProgress:
     """What a stream has brought so far.
 
     Attributes:
+        on_signals: Called with signals as they come; None if nobody asks for them.
         message_count: Messages that came.
         answers: Those that were not taken yet.
         summary: The roll-up, once it came.
@@ -32,6 +33,7 @@ class StreamProgress:
         is_ended: Whether nothing more comes.
     """
 
+    on_signals: Callable[[StreamSignals], None] | None = None
     message_count: int = 0
     answers: deque[StreamAnswer] = field(default_factory=deque)
     summary: ConversationAnalysis | None = None
@@ -48,6 +50,9 @@ class StreamProgress:
                 self.answers.append(response.duplicate_turn)
             case "summary":
                 self.summary = response.summary
+            case "signals":
+                if self.on_signals is not None:
+                    self.on_signals(response.signals)
 
     def end(self, error: MoodlineRpcError | None = None) -> None:
         """Note that nothing more comes."""
@@ -81,18 +86,3 @@ class StreamProgress:
         if self.is_ended and self.summary is None:
             raise EOFError("The server ended the stream without a summary.")
         return self.summary if self.is_ended else None
-
-
-def configuration_request(
-    conversation_id: str,
-    *,
-    channel: str,
-    language: str,
-    options: AnalysisOptions | None,
-) -> StreamConversationRequest:
-    """Return the first message of a stream."""
-    return StreamConversationRequest(
-        configuration=StreamConfiguration(
-            conversation_id=conversation_id, channel=channel, language=language, options=options
-        )
-    )

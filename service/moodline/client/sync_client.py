@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -15,15 +15,19 @@ import grpc
 from moodline.client.batch import BatchOutcome, BatchWork, split_batch
 from moodline.client.endpoint import Endpoint, TlsOptions
 from moodline.client.errors import MoodlineRpcError, error_of_call
+from moodline.client.jobs import JobCalls
 from moodline.client.retry import RetryCourse, RetryPolicy
-from moodline.client.streams import StreamAnswer, StreamProgress, configuration_request
+from moodline.client.signals import SignalCalls
+from moodline.client.streams import StreamAnswer, StreamProgress
 from moodline.v1.analysis_pb2 import AnalysisOptions, ConversationAnalysis
 from moodline.v1.analysis_service_pb2 import (
     AnalyzeConversationRequest,
     Capabilities,
     GetCapabilitiesRequest,
+    StreamConfiguration,
     StreamConversationRequest,
     StreamConversationResponse,
+    StreamSignals,
 )
 from moodline.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from moodline.v1.conversation_pb2 import Conversation, Turn
@@ -71,6 +75,10 @@ class MoodlineClient:
         self._retry = retry
         self._channel = endpoint.open_channel()
         self._stub = AnalysisServiceStub(self._channel)
+        self.signals = SignalCalls(
+            self._channel, metadata=self._metadata, call=self._send, retry=retry
+        )
+        self.jobs = JobCalls(self._channel, metadata=self._metadata, call=self._send)
         self._capabilities: Capabilities | None = None
 
     def __enter__(self) -> Self:
@@ -170,6 +178,10 @@ class MoodlineClient:
         *,
         channel: str = "",
         language: str = "",
+        customer_id: str = "",
+        attributes: Mapping[str, str] | None = None,
+        discard_signals: bool = False,
+        on_signals: Callable[[StreamSignals], None] | None = None,
         options: AnalysisOptions | None = None,
         timeout_s: float | None = None,
     ) -> ConversationStream:
@@ -179,6 +191,11 @@ class MoodlineClient:
             conversation_id: The caller's id.
             channel: E.g. `chat`, `call`; empty if unknown.
             language: BCP-47 tag; empty to have it detected.
+            customer_id: The caller's id of the customer; empty if unknown.
+            attributes: What else rules may look at.
+            discard_signals: Whether signals are told on this stream alone, and not kept.
+            on_signals: Called with what a turn did to signals, by whoever receives or finishes;
+                after the turn's answer, perhaps after those of later turns.
             options: What every result should hold; None for the defaults.
             timeout_s: Deadline of the whole stream, in seconds; None for none.
         """
@@ -186,15 +203,26 @@ class MoodlineClient:
             lambda requests: self._stub.StreamConversation(
                 requests, timeout=timeout_s, metadata=self._metadata
             ),
-            configuration_request(
-                conversation_id, channel=channel, language=language, options=options
+            StreamConfiguration(
+                conversation_id=conversation_id,
+                channel=channel,
+                language=language,
+                options=options,
+                customer_id=customer_id,
+                attributes=attributes,
+                discard_signals=discard_signals,
             ),
+            on_signals,
         )
 
     def _known_capabilities(self) -> Capabilities:
         if self._capabilities is None:
             self._capabilities = self.capabilities()
         return self._capabilities
+
+    def _send(self, send: Callable[[float], _T], timeout_s: float | None) -> _T:
+        course = self._course(timeout_s)
+        return _call(lambda: send(course.remaining_s()), course)
 
     def _course(self, timeout_s: float | None) -> RetryCourse:
         return RetryCourse(
@@ -230,13 +258,14 @@ class ConversationStream:
         open_call: Callable[
             [Iterator[StreamConversationRequest]], _CallIterator[StreamConversationResponse]
         ],
-        configuration: StreamConversationRequest,
+        configuration: StreamConfiguration,
+        on_signals: Callable[[StreamSignals], None] | None,
     ) -> None:
         """Made by `MoodlineClient.stream` alone."""
         self._requests: SimpleQueue[StreamConversationRequest | None] = SimpleQueue()
-        self._requests.put(configuration)
+        self._requests.put(StreamConversationRequest(configuration=configuration))
         self._call = open_call(iter(self._requests.get, None))
-        self._progress = StreamProgress()
+        self._progress = StreamProgress(on_signals)
         self._reading = threading.Lock()
 
     def __enter__(self) -> Self:

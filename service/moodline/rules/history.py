@@ -371,6 +371,8 @@ def _score_values(scores: TurnScores) -> Values:
         "turn.escalation.watch_probability": 1.0 - escalation.probabilities[EscalationLevel.NONE],
         "turn.expected_csat": scores.expected_csat,
     }
+    if escalation.early_warning is not None:
+        values["turn.escalation.early_warning"] = escalation.early_warning
     for label, name in _SENTIMENT_NAMES.items():
         values[name] = sentiment.probabilities[label]
     for level, name in _URGENCY_NAMES.items():

@@ -238,8 +238,12 @@ class RuleSet:
     @classmethod
     def default(cls) -> RuleSet:
         """Return the rules that come with moodline."""
-        text = files(__package__ or "").joinpath(DEFAULT_RULES_FILE).read_text(encoding="utf-8")
-        return cls.parse(text, source=DEFAULT_RULES_FILE)
+        return cls.parse(cls.default_text(), source=DEFAULT_RULES_FILE)
+
+    @staticmethod
+    def default_text() -> str:
+        """Return the file of the rules that come with moodline."""
+        return files(__package__ or "").joinpath(DEFAULT_RULES_FILE).read_text(encoding="utf-8")
 
     @classmethod
     def parse(cls, text: str, *, source: str = "rules.yaml") -> RuleSet:
@@ -444,7 +448,7 @@ def _with_min_probability(rule: model.Rule, min_probability: float) -> model.Rul
     clear = rule.clear
     if below is not None:
         # The distance between raising and clearing stays what the author chose it to be.
-        scaled = below * min_probability / rule.min_probability
+        scaled = round(below * min_probability / rule.min_probability, 4)
         clear = clear.model_copy(update={"below_probability": scaled})
     return rule.model_copy(update={"min_probability": min_probability, "clear": clear})
 

@@ -129,6 +129,13 @@ SCORE_FIELDS: Final = (
     Field("escalation.level", "Escalation", "By the thresholds of the model's artifact."),
     Field("escalation.probability", "double", "Of `ESCALATE`."),
     Field("escalation.watch_probability", "double", "Of `WATCH` or `ESCALATE`."),
+    Field(
+        "escalation.early_warning",
+        "double",
+        "That `ESCALATE` comes to hold within the customer's next three turns; unknown where it "
+        "holds already.",
+        True,
+    ),
     Field("expected_csat", "double", "CSAT if the contact ended here, in 1..5."),
     *(Field(f"tags.{tag}", "double", f"Probability of `{tag}`.") for tag in TAGS),
     *(

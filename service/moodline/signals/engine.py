@@ -73,6 +73,12 @@ class SignalSession:
         # In the order of the rule set, which is that of the events of one turn.
         self._lives = {cause: CauseLife() for cause in causes}
         self._moment: Moment | None = None
+        self._signals: dict[str, Signal] = {}
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """Every signal so far as it stands now, ended ones too, in the order of their raising."""
+        return tuple(self._signals.values())
 
     @property
     def open_signals(self) -> tuple[Signal, ...]:
@@ -103,13 +109,16 @@ class SignalSession:
                 )
                 if event is not None:
                     events.append(event)
-        return tuple(events)
+        return self._remembered(events)
 
     def apply(self, event: SignalEvent) -> None:
         """Take over what people, or the clock, did to a signal of this conversation."""
         life = self._lives.get(event.signal.cause)
         if life is not None:
-            self._lives[event.signal.cause] = life.changed_by_people(event.signal, self._moment)
+            changed = life.changed_by_people(event.signal, self._moment)
+            self._lives[event.signal.cause] = changed
+            if changed.signal is not None:
+                self._signals[changed.signal.signal_id] = changed.signal
 
     def finish(self) -> tuple[SignalEvent, ...]:
         """Take the end of the conversation; signals that still need somebody stay open."""
@@ -119,4 +128,8 @@ class SignalSession:
                 self._lives[cause], event = life.ended(self._moment)
                 if event is not None:
                     events.append(event)
+        return self._remembered(events)
+
+    def _remembered(self, events: list[SignalEvent]) -> tuple[SignalEvent, ...]:
+        self._signals.update((event.signal.signal_id, event.signal) for event in events)
         return tuple(events)

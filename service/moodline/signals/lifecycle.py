@@ -96,17 +96,21 @@ def rebase(stored: Signal, event: SignalEvent) -> SignalEvent | None:
 
     Returns:
         The event with what people did kept; None if the signal has ended, so that nothing can
-        happen to it any more.
+        happen to it any more. What is raised once more, because another model or other rules read
+        the conversation again, is an update.
     """
     if not stored.state.is_open:
         return None
     state = event.signal.state
     if state is SignalState.RAISED:
         state = stored.state
-    return replace(
-        event,
-        signal=replace(event.signal, state=state, acknowledged_by=stored.acknowledged_by),
+    kind = event.kind
+    if kind is SignalEventKind.RAISED:
+        kind = SignalEventKind.UPDATED
+    signal = replace(
+        event.signal, state=state, acknowledged_by=stored.acknowledged_by, raised=stored.raised
     )
+    return replace(event, kind=kind, signal=signal)
 
 
 @dataclass(frozen=True, slots=True)

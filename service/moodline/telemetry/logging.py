@@ -24,6 +24,9 @@ LogFormat = Literal["auto", "json", "console"]
 _TEXT_FREE_ERRORS: Final = (MoodlineError, OSError)
 """Errors whose message cannot quote a conversation: ours by rule, the system's by nature."""
 
+_TALKATIVE_LIBRARIES: Final = ("aiosqlite", "httpcore2")
+"""They log at DEBUG what they are given: the values of SQL statements, the headers of answers."""
+
 
 @dataclass(slots=True)
 class RpcRecord:
@@ -125,6 +128,8 @@ def configure_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in _TALKATIVE_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.INFO)
     logging.captureWarnings(True)
     structlog.configure(
         processors=[

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from moodline.v1 import signal_pb2 as _signal_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -75,6 +76,7 @@ class ConversationAnalysis(_message.Message):
     IS_LANGUAGE_MEASURED_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     ABSENCE_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """The id that the request gave."""
     expected_csat: _builtins.float
@@ -130,6 +132,12 @@ class ConversationAnalysis(_message.Message):
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnalysisWarning]:
         """What the reader should know; the result stands nevertheless."""
 
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[_signal_pb2.Signal]:
+        """Every signal of the conversation as it stands at the end, in the order in which they were
+        raised; quotes hold the caller's own text. A stream has told of them before (`signals`).
+        """
+
     def __init__(
         self,
         *,
@@ -148,10 +156,11 @@ class ConversationAnalysis(_message.Message):
         is_language_measured: _builtins.bool = ...,
         warnings: _abc.Iterable[Global___AnalysisWarning] | None = ...,
         absence: _builtins.str = ...,
+        signals: _abc.Iterable[_signal_pb2.Signal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_csat", b"_expected_csat", "escalation", b"escalation", "expected_csat", b"expected_csat", "sentiment", b"sentiment", "stage", b"stage", "urgency", b"urgency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_csat", b"_expected_csat", "absence", b"absence", "configuration_digest", b"configuration_digest", "conversation_id", b"conversation_id", "escalation", b"escalation", "expected_csat", b"expected_csat", "is_language_measured", b"is_language_measured", "language", b"language", "model_version", b"model_version", "participants", b"participants", "sentiment", b"sentiment", "stage", b"stage", "tags", b"tags", "turns", b"turns", "urgency", b"urgency", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_csat", b"_expected_csat", "absence", b"absence", "configuration_digest", b"configuration_digest", "conversation_id", b"conversation_id", "escalation", b"escalation", "expected_csat", b"expected_csat", "is_language_measured", b"is_language_measured", "language", b"language", "model_version", b"model_version", "participants", b"participants", "sentiment", b"sentiment", "signals", b"signals", "stage", b"stage", "tags", b"tags", "turns", b"turns", "urgency", b"urgency", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_csat: _TypeAlias = _typing.Literal["expected_csat"]  # noqa: Y015
     _WhichOneofArgType__expected_csat: _TypeAlias = _typing.Literal["_expected_csat", b"_expected_csat"]  # noqa: Y015
@@ -428,12 +437,17 @@ class Escalation(_message.Message):
     LEVEL_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     PROBABILITIES_FIELD_NUMBER: _builtins.int
+    EARLY_WARNING_PROBABILITY_FIELD_NUMBER: _builtins.int
     level: _builtins.str
     """The level that the artifact's thresholds choose: `NONE`; `WATCH`, a supervisor should keep an
     eye on it; `ESCALATE`, a person with more authority or skill should act now.
     """
     probability: _builtins.float
     """Calibrated probability that `ESCALATE` holds, in [0, 1]."""
+    early_warning_probability: _builtins.float
+    """Calibrated probability that the conversation comes to `ESCALATE` within the customer's next
+    three turns, in [0, 1]; absent where it stands there already.
+    """
     @_builtins.property
     def probabilities(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Calibrated probability of each level by its name, each in [0, 1], summing to 1."""
@@ -444,12 +458,15 @@ class Escalation(_message.Message):
         level: _builtins.str = ...,
         probability: _builtins.float = ...,
         probabilities: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        early_warning_probability: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_early_warning_probability", b"_early_warning_probability", "early_warning_probability", b"early_warning_probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "probabilities", b"probabilities", "probability", b"probability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_early_warning_probability", b"_early_warning_probability", "early_warning_probability", b"early_warning_probability", "level", b"level", "probabilities", b"probabilities", "probability", b"probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__early_warning_probability: _TypeAlias = _typing.Literal["early_warning_probability"]  # noqa: Y015
+    _WhichOneofArgType__early_warning_probability: _TypeAlias = _typing.Literal["_early_warning_probability", b"_early_warning_probability"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__early_warning_probability) -> _WhichOneofReturnType__early_warning_probability | None: ...
 
 Global___Escalation: _TypeAlias = Escalation  # noqa: Y015
 
@@ -501,8 +518,9 @@ class AnalysisWarning(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     TURN_INDEX_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """`UNMEASURED_LANGUAGE`, `UNSUPPORTED_LANGUAGE`, `ROLE_UNCERTAIN`, `INSUFFICIENT_TURNS` or
-    `TURNS_OUT_OF_TIME_ORDER`.
+    """`UNMEASURED_LANGUAGE`, `UNSUPPORTED_LANGUAGE`, `ROLE_UNCERTAIN`, `INSUFFICIENT_TURNS`,
+    `TURNS_OUT_OF_TIME_ORDER` or, where the store of signals did not answer,
+    `CUSTOMER_PAST_UNKNOWN`.
     """
     message: _builtins.str
     """The same for people, in English; never contains customer text."""

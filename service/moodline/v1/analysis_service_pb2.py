@@ -26,9 +26,10 @@ from moodline.buf.validate import validate_pb2 as buf_dot_validate_dot_validate_
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from moodline.v1 import analysis_pb2 as moodline_dot_v1_dot_analysis__pb2
 from moodline.v1 import conversation_pb2 as moodline_dot_v1_dot_conversation__pb2
+from moodline.v1 import signal_pb2 as moodline_dot_v1_dot_signal__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"moodline/v1/analysis_service.proto\x12\x0bmoodline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x17google/rpc/status.proto\x1a\x1amoodline/v1/analysis.proto\x1a\x1emoodline/v1/conversation.proto\"\x84\x01\n\x1a\x41nalyzeConversationRequest\x12\x37\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x19.moodline.v1.ConversationB\x06\xbaH\x03\xc8\x01\x01\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.moodline.v1.AnalysisOptions\"R\n\x1b\x41nalyzeConversationResponse\x12\x33\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32!.moodline.v1.ConversationAnalysis\"\x94\x01\n BatchAnalyzeConversationsRequest\x12\x41\n\rconversations\x18\x01 \x03(\x0b\x32\x19.moodline.v1.ConversationB\x0f\xbaH\x0c\x92\x01\t\x08\x01\x10\x64\"\x03\xd8\x01\x03\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.moodline.v1.AnalysisOptions\"R\n!BatchAnalyzeConversationsResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.moodline.v1.BatchItemResult\"\x91\x01\n\x0f\x42\x61tchItemResult\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x35\n\x08\x61nalysis\x18\x02 \x01(\x0b\x32!.moodline.v1.ConversationAnalysisH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x87\x03\n\x19StreamConversationRequest\x12\x39\n\rconfiguration\x18\x01 \x01(\x0b\x32 .moodline.v1.StreamConfigurationH\x00\x12\x9c\x02\n\x04turn\x18\x02 \x01(\x0b\x32\x11.moodline.v1.TurnB\xf8\x01\xbaH\xf4\x01\xba\x01i\n\x1aturn_id.required_in_stream\x12\x37is required in streams; give each turn an id of its own\x1a\x12this.turn_id != \'\'\xba\x01\x84\x01\n\x1bis_final.required_in_stream\x12Qis required in streams; set true for final words, false for words that may change\x1a\x12has(this.is_final)H\x00\x42\x10\n\x07payload\x12\x05\xbaH\x02\x08\x01\"\xc9\x02\n\x13StreamConfiguration\x12#\n\x0f\x63onversation_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x18\n\x07\x63hannel\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\xc3\x01\n\x08language\x18\x03 \x01(\tB\xb0\x01\xbaH\xac\x01r\x02\x18#\xba\x01\xa1\x01\n\x12language.malformed\x12Vis no BCP-47 tag such as tr or ar-EG; correct it or leave it empty to have it detected\x1a\x33this.matches(\'^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$\')\xd8\x01\x01\x12-\n\x07options\x18\x04 \x01(\x0b\x32\x1c.moodline.v1.AnalysisOptions\"\xc9\x01\n\x1aStreamConversationResponse\x12\x34\n\x0bturn_result\x18\x01 \x01(\x0b\x32\x1d.moodline.v1.StreamTurnResultH\x00\x12\x34\n\x0e\x64uplicate_turn\x18\x02 \x01(\x0b\x32\x1a.moodline.v1.DuplicateTurnH\x00\x12\x34\n\x07summary\x18\x03 \x01(\x0b\x32!.moodline.v1.ConversationAnalysisH\x00\x42\t\n\x07payload\"\xaa\x01\n\x10StreamTurnResult\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.moodline.v1.TurnResult\x12\x10\n\x08is_final\x18\x02 \x01(\x08\x12-\n\x05state\x18\x03 \x01(\x0b\x32\x1e.moodline.v1.ConversationState\x12.\n\x08warnings\x18\x04 \x03(\x0b\x32\x1c.moodline.v1.AnalysisWarning\"4\n\rDuplicateTurn\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x12\n\nturn_index\x18\x02 \x01(\x05\"\x18\n\x16GetCapabilitiesRequest\"J\n\x17GetCapabilitiesResponse\x12/\n\x0c\x63\x61pabilities\x18\x01 \x01(\x0b\x32\x19.moodline.v1.Capabilities\"\x9c\x02\n\x0c\x43\x61pabilities\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x1c\n\x14\x63onfiguration_digest\x18\x03 \x01(\t\x12#\n\x06limits\x18\x04 \x01(\x0b\x32\x13.moodline.v1.Limits\x12 \n\x05heads\x18\x05 \x03(\x0b\x32\x11.moodline.v1.Head\x12\x0f\n\x07\x61spects\x18\x06 \x03(\t\x12\x1a\n\x12measured_languages\x18\x07 \x03(\t\x12\x1c\n\x14unmeasured_languages\x18\x08 \x03(\t\x12-\n\x07methods\x18\t \x03(\x0b\x32\x1c.moodline.v1.MethodSemantics\"\xec\x01\n\x06Limits\x12\x16\n\x0emax_turn_chars\x18\x01 \x01(\x05\x12\x1e\n\x16max_conversation_turns\x18\x02 \x01(\x05\x12\x1e\n\x16max_conversation_chars\x18\x03 \x01(\x05\x12\x1f\n\x17max_batch_conversations\x18\x04 \x01(\x05\x12\x18\n\x10max_stream_turns\x18\x05 \x01(\x05\x12\x1e\n\x16max_partial_turns_open\x18\x06 \x01(\x05\x12\x14\n\x0cmax_id_chars\x18\x07 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\x05\"<\n\x04Head\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12\x16\n\x0eis_multi_label\x18\x03 \x01(\x08\"Q\n\x0fMethodSemantics\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x15\n\ris_idempotent\x18\x02 \x01(\x08\x12\x17\n\x0fretryable_codes\x18\x03 \x03(\t2\xcf\x03\n\x0f\x41nalysisService\x12m\n\x13\x41nalyzeConversation\x12\'.moodline.v1.AnalyzeConversationRequest\x1a(.moodline.v1.AnalyzeConversationResponse\"\x03\x90\x02\x01\x12\x7f\n\x19\x42\x61tchAnalyzeConversations\x12-.moodline.v1.BatchAnalyzeConversationsRequest\x1a..moodline.v1.BatchAnalyzeConversationsResponse\"\x03\x90\x02\x01\x12i\n\x12StreamConversation\x12&.moodline.v1.StreamConversationRequest\x1a\'.moodline.v1.StreamConversationResponse(\x01\x30\x01\x12\x61\n\x0fGetCapabilities\x12#.moodline.v1.GetCapabilitiesRequest\x1a$.moodline.v1.GetCapabilitiesResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"moodline/v1/analysis_service.proto\x12\x0bmoodline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x17google/rpc/status.proto\x1a\x1amoodline/v1/analysis.proto\x1a\x1emoodline/v1/conversation.proto\x1a\x18moodline/v1/signal.proto\"\x84\x01\n\x1a\x41nalyzeConversationRequest\x12\x37\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x19.moodline.v1.ConversationB\x06\xbaH\x03\xc8\x01\x01\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.moodline.v1.AnalysisOptions\"R\n\x1b\x41nalyzeConversationResponse\x12\x33\n\x08\x61nalysis\x18\x01 \x01(\x0b\x32!.moodline.v1.ConversationAnalysis\"\x94\x01\n BatchAnalyzeConversationsRequest\x12\x41\n\rconversations\x18\x01 \x03(\x0b\x32\x19.moodline.v1.ConversationB\x0f\xbaH\x0c\x92\x01\t\x08\x01\x10\x64\"\x03\xd8\x01\x03\x12-\n\x07options\x18\x02 \x01(\x0b\x32\x1c.moodline.v1.AnalysisOptions\"R\n!BatchAnalyzeConversationsResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.moodline.v1.BatchItemResult\"\x91\x01\n\x0f\x42\x61tchItemResult\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x35\n\x08\x61nalysis\x18\x02 \x01(\x0b\x32!.moodline.v1.ConversationAnalysisH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x87\x03\n\x19StreamConversationRequest\x12\x39\n\rconfiguration\x18\x01 \x01(\x0b\x32 .moodline.v1.StreamConfigurationH\x00\x12\x9c\x02\n\x04turn\x18\x02 \x01(\x0b\x32\x11.moodline.v1.TurnB\xf8\x01\xbaH\xf4\x01\xba\x01i\n\x1aturn_id.required_in_stream\x12\x37is required in streams; give each turn an id of its own\x1a\x12this.turn_id != \'\'\xba\x01\x84\x01\n\x1bis_final.required_in_stream\x12Qis required in streams; set true for final words, false for words that may change\x1a\x12has(this.is_final)H\x00\x42\x10\n\x07payload\x12\x05\xbaH\x02\x08\x01\"\x93\x04\n\x13StreamConfiguration\x12#\n\x0f\x63onversation_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x18\n\x07\x63hannel\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\xc3\x01\n\x08language\x18\x03 \x01(\tB\xb0\x01\xbaH\xac\x01r\x02\x18#\xba\x01\xa1\x01\n\x12language.malformed\x12Vis no BCP-47 tag such as tr or ar-EG; correct it or leave it empty to have it detected\x1a\x33this.matches(\'^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$\')\xd8\x01\x01\x12-\n\x07options\x18\x04 \x01(\x0b\x32\x1c.moodline.v1.AnalysisOptions\x12\x1d\n\x0b\x63ustomer_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12]\n\nattributes\x18\x06 \x03(\x0b\x32\x30.moodline.v1.StreamConfiguration.AttributesEntryB\x17\xbaH\x14\x9a\x01\x11\x10 \"\x06r\x04\x10\x01\x18@*\x05r\x03\x18\x80\x02\x12\x17\n\x0f\x64iscard_signals\x18\x07 \x01(\x08\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf8\x01\n\x1aStreamConversationResponse\x12\x34\n\x0bturn_result\x18\x01 \x01(\x0b\x32\x1d.moodline.v1.StreamTurnResultH\x00\x12\x34\n\x0e\x64uplicate_turn\x18\x02 \x01(\x0b\x32\x1a.moodline.v1.DuplicateTurnH\x00\x12\x34\n\x07summary\x18\x03 \x01(\x0b\x32!.moodline.v1.ConversationAnalysisH\x00\x12-\n\x07signals\x18\x04 \x01(\x0b\x32\x1a.moodline.v1.StreamSignalsH\x00\x42\t\n\x07payload\"M\n\rStreamSignals\x12\x12\n\nturn_index\x18\x01 \x01(\x05\x12(\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x18.moodline.v1.SignalEvent\"\xaa\x01\n\x10StreamTurnResult\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.moodline.v1.TurnResult\x12\x10\n\x08is_final\x18\x02 \x01(\x08\x12-\n\x05state\x18\x03 \x01(\x0b\x32\x1e.moodline.v1.ConversationState\x12.\n\x08warnings\x18\x04 \x03(\x0b\x32\x1c.moodline.v1.AnalysisWarning\"4\n\rDuplicateTurn\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x12\n\nturn_index\x18\x02 \x01(\x05\"\x18\n\x16GetCapabilitiesRequest\"J\n\x17GetCapabilitiesResponse\x12/\n\x0c\x63\x61pabilities\x18\x01 \x01(\x0b\x32\x19.moodline.v1.Capabilities\"\xe9\x02\n\x0c\x43\x61pabilities\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x1c\n\x14\x63onfiguration_digest\x18\x03 \x01(\t\x12#\n\x06limits\x18\x04 \x01(\x0b\x32\x13.moodline.v1.Limits\x12 \n\x05heads\x18\x05 \x03(\x0b\x32\x11.moodline.v1.Head\x12\x0f\n\x07\x61spects\x18\x06 \x03(\t\x12\x1a\n\x12measured_languages\x18\x07 \x03(\t\x12\x1c\n\x14unmeasured_languages\x18\x08 \x03(\t\x12-\n\x07methods\x18\t \x03(\x0b\x32\x1c.moodline.v1.MethodSemantics\x12-\n\x08rule_set\x18\n \x01(\x0b\x32\x1b.moodline.v1.RuleSetSummary\x12\x1c\n\x14is_signal_store_open\x18\x0b \x01(\x08\"K\n\x0eRuleSetSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0frule_set_digest\x18\x02 \x01(\t\x12\x12\n\nrule_count\x18\x03 \x01(\x05\"\xbd\x02\n\x06Limits\x12\x16\n\x0emax_turn_chars\x18\x01 \x01(\x05\x12\x1e\n\x16max_conversation_turns\x18\x02 \x01(\x05\x12\x1e\n\x16max_conversation_chars\x18\x03 \x01(\x05\x12\x1f\n\x17max_batch_conversations\x18\x04 \x01(\x05\x12\x18\n\x10max_stream_turns\x18\x05 \x01(\x05\x12\x1e\n\x16max_partial_turns_open\x18\x06 \x01(\x05\x12\x14\n\x0cmax_id_chars\x18\x07 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\x05\x12\x16\n\x0emax_attributes\x18\t \x01(\x05\x12 \n\x18max_turns_awaiting_store\x18\n \x01(\x05\x12\x15\n\rmax_page_size\x18\x0b \x01(\x05\"<\n\x04Head\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12\x16\n\x0eis_multi_label\x18\x03 \x01(\x08\"Q\n\x0fMethodSemantics\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x15\n\ris_idempotent\x18\x02 \x01(\x08\x12\x17\n\x0fretryable_codes\x18\x03 \x03(\t2\xcf\x03\n\x0f\x41nalysisService\x12m\n\x13\x41nalyzeConversation\x12\'.moodline.v1.AnalyzeConversationRequest\x1a(.moodline.v1.AnalyzeConversationResponse\"\x03\x90\x02\x01\x12\x7f\n\x19\x42\x61tchAnalyzeConversations\x12-.moodline.v1.BatchAnalyzeConversationsRequest\x1a..moodline.v1.BatchAnalyzeConversationsResponse\"\x03\x90\x02\x01\x12i\n\x12StreamConversation\x12&.moodline.v1.StreamConversationRequest\x1a\'.moodline.v1.StreamConversationResponse(\x01\x30\x01\x12\x61\n\x0fGetCapabilities\x12#.moodline.v1.GetCapabilitiesRequest\x1a$.moodline.v1.GetCapabilitiesResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,50 +44,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMCONVERSATIONREQUEST'].oneofs_by_name['payload']._serialized_options = b'\272H\002\010\001'
   _globals['_STREAMCONVERSATIONREQUEST'].fields_by_name['turn']._loaded_options = None
   _globals['_STREAMCONVERSATIONREQUEST'].fields_by_name['turn']._serialized_options = b'\272H\364\001\272\001i\n\032turn_id.required_in_stream\0227is required in streams; give each turn an id of its own\032\022this.turn_id != \'\'\272\001\204\001\n\033is_final.required_in_stream\022Qis required in streams; set true for final words, false for words that may change\032\022has(this.is_final)'
+  _globals['_STREAMCONFIGURATION_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_STREAMCONFIGURATION_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_STREAMCONFIGURATION'].fields_by_name['conversation_id']._loaded_options = None
   _globals['_STREAMCONFIGURATION'].fields_by_name['conversation_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_STREAMCONFIGURATION'].fields_by_name['channel']._loaded_options = None
   _globals['_STREAMCONFIGURATION'].fields_by_name['channel']._serialized_options = b'\272H\004r\002\030@'
   _globals['_STREAMCONFIGURATION'].fields_by_name['language']._loaded_options = None
   _globals['_STREAMCONFIGURATION'].fields_by_name['language']._serialized_options = b'\272H\254\001r\002\030#\272\001\241\001\n\022language.malformed\022Vis no BCP-47 tag such as tr or ar-EG; correct it or leave it empty to have it detected\0323this.matches(\'^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$\')\330\001\001'
+  _globals['_STREAMCONFIGURATION'].fields_by_name['customer_id']._loaded_options = None
+  _globals['_STREAMCONFIGURATION'].fields_by_name['customer_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_STREAMCONFIGURATION'].fields_by_name['attributes']._loaded_options = None
+  _globals['_STREAMCONFIGURATION'].fields_by_name['attributes']._serialized_options = b'\272H\024\232\001\021\020 \"\006r\004\020\001\030@*\005r\003\030\200\002'
   _globals['_ANALYSISSERVICE'].methods_by_name['AnalyzeConversation']._loaded_options = None
   _globals['_ANALYSISSERVICE'].methods_by_name['AnalyzeConversation']._serialized_options = b'\220\002\001'
   _globals['_ANALYSISSERVICE'].methods_by_name['BatchAnalyzeConversations']._loaded_options = None
   _globals['_ANALYSISSERVICE'].methods_by_name['BatchAnalyzeConversations']._serialized_options = b'\220\002\001'
   _globals['_ANALYSISSERVICE'].methods_by_name['GetCapabilities']._loaded_options = None
   _globals['_ANALYSISSERVICE'].methods_by_name['GetCapabilities']._serialized_options = b'\220\002\001'
-  _globals['_ANALYZECONVERSATIONREQUEST']._serialized_start=166
-  _globals['_ANALYZECONVERSATIONREQUEST']._serialized_end=298
-  _globals['_ANALYZECONVERSATIONRESPONSE']._serialized_start=300
-  _globals['_ANALYZECONVERSATIONRESPONSE']._serialized_end=382
-  _globals['_BATCHANALYZECONVERSATIONSREQUEST']._serialized_start=385
-  _globals['_BATCHANALYZECONVERSATIONSREQUEST']._serialized_end=533
-  _globals['_BATCHANALYZECONVERSATIONSRESPONSE']._serialized_start=535
-  _globals['_BATCHANALYZECONVERSATIONSRESPONSE']._serialized_end=617
-  _globals['_BATCHITEMRESULT']._serialized_start=620
-  _globals['_BATCHITEMRESULT']._serialized_end=765
-  _globals['_STREAMCONVERSATIONREQUEST']._serialized_start=768
-  _globals['_STREAMCONVERSATIONREQUEST']._serialized_end=1159
-  _globals['_STREAMCONFIGURATION']._serialized_start=1162
-  _globals['_STREAMCONFIGURATION']._serialized_end=1491
-  _globals['_STREAMCONVERSATIONRESPONSE']._serialized_start=1494
-  _globals['_STREAMCONVERSATIONRESPONSE']._serialized_end=1695
-  _globals['_STREAMTURNRESULT']._serialized_start=1698
-  _globals['_STREAMTURNRESULT']._serialized_end=1868
-  _globals['_DUPLICATETURN']._serialized_start=1870
-  _globals['_DUPLICATETURN']._serialized_end=1922
-  _globals['_GETCAPABILITIESREQUEST']._serialized_start=1924
-  _globals['_GETCAPABILITIESREQUEST']._serialized_end=1948
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=1950
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=2024
-  _globals['_CAPABILITIES']._serialized_start=2027
-  _globals['_CAPABILITIES']._serialized_end=2311
-  _globals['_LIMITS']._serialized_start=2314
-  _globals['_LIMITS']._serialized_end=2550
-  _globals['_HEAD']._serialized_start=2552
-  _globals['_HEAD']._serialized_end=2612
-  _globals['_METHODSEMANTICS']._serialized_start=2614
-  _globals['_METHODSEMANTICS']._serialized_end=2695
-  _globals['_ANALYSISSERVICE']._serialized_start=2698
-  _globals['_ANALYSISSERVICE']._serialized_end=3161
+  _globals['_ANALYZECONVERSATIONREQUEST']._serialized_start=192
+  _globals['_ANALYZECONVERSATIONREQUEST']._serialized_end=324
+  _globals['_ANALYZECONVERSATIONRESPONSE']._serialized_start=326
+  _globals['_ANALYZECONVERSATIONRESPONSE']._serialized_end=408
+  _globals['_BATCHANALYZECONVERSATIONSREQUEST']._serialized_start=411
+  _globals['_BATCHANALYZECONVERSATIONSREQUEST']._serialized_end=559
+  _globals['_BATCHANALYZECONVERSATIONSRESPONSE']._serialized_start=561
+  _globals['_BATCHANALYZECONVERSATIONSRESPONSE']._serialized_end=643
+  _globals['_BATCHITEMRESULT']._serialized_start=646
+  _globals['_BATCHITEMRESULT']._serialized_end=791
+  _globals['_STREAMCONVERSATIONREQUEST']._serialized_start=794
+  _globals['_STREAMCONVERSATIONREQUEST']._serialized_end=1185
+  _globals['_STREAMCONFIGURATION']._serialized_start=1188
+  _globals['_STREAMCONFIGURATION']._serialized_end=1719
+  _globals['_STREAMCONFIGURATION_ATTRIBUTESENTRY']._serialized_start=1670
+  _globals['_STREAMCONFIGURATION_ATTRIBUTESENTRY']._serialized_end=1719
+  _globals['_STREAMCONVERSATIONRESPONSE']._serialized_start=1722
+  _globals['_STREAMCONVERSATIONRESPONSE']._serialized_end=1970
+  _globals['_STREAMSIGNALS']._serialized_start=1972
+  _globals['_STREAMSIGNALS']._serialized_end=2049
+  _globals['_STREAMTURNRESULT']._serialized_start=2052
+  _globals['_STREAMTURNRESULT']._serialized_end=2222
+  _globals['_DUPLICATETURN']._serialized_start=2224
+  _globals['_DUPLICATETURN']._serialized_end=2276
+  _globals['_GETCAPABILITIESREQUEST']._serialized_start=2278
+  _globals['_GETCAPABILITIESREQUEST']._serialized_end=2302
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=2304
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=2378
+  _globals['_CAPABILITIES']._serialized_start=2381
+  _globals['_CAPABILITIES']._serialized_end=2742
+  _globals['_RULESETSUMMARY']._serialized_start=2744
+  _globals['_RULESETSUMMARY']._serialized_end=2819
+  _globals['_LIMITS']._serialized_start=2822
+  _globals['_LIMITS']._serialized_end=3139
+  _globals['_HEAD']._serialized_start=3141
+  _globals['_HEAD']._serialized_end=3201
+  _globals['_METHODSEMANTICS']._serialized_start=3203
+  _globals['_METHODSEMANTICS']._serialized_end=3284
+  _globals['_ANALYSISSERVICE']._serialized_start=3287
+  _globals['_ANALYSISSERVICE']._serialized_end=3750
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from moodline.v1 import analysis_pb2 as _analysis_pb2
 from moodline.v1 import conversation_pb2 as _conversation_pb2
+from moodline.v1 import signal_pb2 as _signal_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -207,10 +208,33 @@ class StreamConfiguration(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    DISCARD_SIGNALS_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """The caller's id of the conversation, 1 to 128 code points; returned as it came. Longer ids are
     refused.
@@ -219,9 +243,22 @@ class StreamConfiguration(_message.Message):
     """As `Conversation.channel`: at most 64 code points, longer ones are refused."""
     language: _builtins.str
     """As `Conversation.language`: a BCP-47 tag of at most 35 code points, empty to have it detected."""
+    customer_id: _builtins.str
+    """As `Conversation.customer_id`: at most 128 code points, longer ids are refused."""
+    discard_signals: _builtins.bool
+    """Tells the signals on this stream alone: they are not kept, nobody else hears of them, they
+    cause no action, and the contact does not count for the customer's past. For replays and tests.
+    Default false; true also does without the store.
+    """
     @_builtins.property
     def options(self) -> _analysis_pb2.AnalysisOptions:
         """What every result should hold; absent for the defaults."""
+
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """As `Conversation.attributes`: at most 32 entries, names of 1 to 64 and values of at most 256
+        code points; more is refused.
+        """
 
     def __init__(
         self,
@@ -230,10 +267,13 @@ class StreamConfiguration(_message.Message):
         channel: _builtins.str = ...,
         language: _builtins.str = ...,
         options: _analysis_pb2.AnalysisOptions | None = ...,
+        customer_id: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        discard_signals: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "conversation_id", b"conversation_id", "language", b"language", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "channel", b"channel", "conversation_id", b"conversation_id", "customer_id", b"customer_id", "discard_signals", b"discard_signals", "language", b"language", "options", b"options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -248,6 +288,7 @@ class StreamConversationResponse(_message.Message):
     TURN_RESULT_FIELD_NUMBER: _builtins.int
     DUPLICATE_TURN_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def turn_result(self) -> Global___StreamTurnResult:
         """The result of a partial or final turn."""
@@ -262,22 +303,55 @@ class StreamConversationResponse(_message.Message):
         the stream.
         """
 
+    @_builtins.property
+    def signals(self) -> Global___StreamSignals:
+        """What happened to signals."""
+
     def __init__(
         self,
         *,
         turn_result: Global___StreamTurnResult | None = ...,
         duplicate_turn: Global___DuplicateTurn | None = ...,
         summary: _analysis_pb2.ConversationAnalysis | None = ...,
+        signals: Global___StreamSignals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duplicate_turn", b"duplicate_turn", "payload", b"payload", "summary", b"summary", "turn_result", b"turn_result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duplicate_turn", b"duplicate_turn", "payload", b"payload", "signals", b"signals", "summary", b"summary", "turn_result", b"turn_result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate_turn", b"duplicate_turn", "payload", b"payload", "summary", b"summary", "turn_result", b"turn_result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate_turn", b"duplicate_turn", "payload", b"payload", "signals", b"signals", "summary", b"summary", "turn_result", b"turn_result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["turn_result", "duplicate_turn", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["turn_result", "duplicate_turn", "summary", "signals"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___StreamConversationResponse: _TypeAlias = StreamConversationResponse  # noqa: Y015
+
+@_typing.final
+class StreamSignals(_message.Message):
+    """What a turn of a stream, or its end, did to signals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_INDEX_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    turn_index: _builtins.int
+    """Index of the turn, from 0; at half-close that of the last final turn."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_signal_pb2.SignalEvent]:
+        """What happened, at least one, at most one a cause; quotes hold the caller's own text, unmasked."""
+
+    def __init__(
+        self,
+        *,
+        turn_index: _builtins.int = ...,
+        events: _abc.Iterable[_signal_pb2.SignalEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "turn_index", b"turn_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamSignals: _TypeAlias = StreamSignals  # noqa: Y015
 
 @_typing.final
 class StreamTurnResult(_message.Message):
@@ -401,12 +475,18 @@ class Capabilities(_message.Message):
     MEASURED_LANGUAGES_FIELD_NUMBER: _builtins.int
     UNMEASURED_LANGUAGES_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
+    RULE_SET_FIELD_NUMBER: _builtins.int
+    IS_SIGNAL_STORE_OPEN_FIELD_NUMBER: _builtins.int
     server_version: _builtins.str
     """The version of the server, e.g. `0.1.0`."""
     model_version: _builtins.str
     """As `ConversationAnalysis.model_version`."""
     configuration_digest: _builtins.str
     """As `ConversationAnalysis.configuration_digest`."""
+    is_signal_store_open: _builtins.bool
+    """True if the server keeps signals; false if streams alone tell them and `SignalService` answers
+    FAILED_PRECONDITION (`NO_STORE`).
+    """
     @_builtins.property
     def limits(self) -> Global___Limits:
         """The limits; what exceeds one is refused, never cut."""
@@ -431,6 +511,10 @@ class Capabilities(_message.Message):
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MethodSemantics]:
         """The retry semantics, one entry a method."""
 
+    @_builtins.property
+    def rule_set(self) -> Global___RuleSetSummary:
+        """The rules in force."""
+
     def __init__(
         self,
         *,
@@ -443,14 +527,46 @@ class Capabilities(_message.Message):
         measured_languages: _abc.Iterable[_builtins.str] | None = ...,
         unmeasured_languages: _abc.Iterable[_builtins.str] | None = ...,
         methods: _abc.Iterable[Global___MethodSemantics] | None = ...,
+        rule_set: Global___RuleSetSummary | None = ...,
+        is_signal_store_open: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "rule_set", b"rule_set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspects", b"aspects", "configuration_digest", b"configuration_digest", "heads", b"heads", "limits", b"limits", "measured_languages", b"measured_languages", "methods", b"methods", "model_version", b"model_version", "server_version", b"server_version", "unmeasured_languages", b"unmeasured_languages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspects", b"aspects", "configuration_digest", b"configuration_digest", "heads", b"heads", "is_signal_store_open", b"is_signal_store_open", "limits", b"limits", "measured_languages", b"measured_languages", "methods", b"methods", "model_version", b"model_version", "rule_set", b"rule_set", "server_version", b"server_version", "unmeasured_languages", b"unmeasured_languages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Capabilities: _TypeAlias = Capabilities  # noqa: Y015
+
+@_typing.final
+class RuleSetSummary(_message.Message):
+    """A rule set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RULE_SET_DIGEST_FIELD_NUMBER: _builtins.int
+    RULE_COUNT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, e.g. `moodline_default`."""
+    rule_set_digest: _builtins.str
+    """As `Signal.rule_set_digest`."""
+    rule_count: _builtins.int
+    """The number of rules."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rule_set_digest: _builtins.str = ...,
+        rule_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "rule_count", b"rule_count", "rule_set_digest", b"rule_set_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RuleSetSummary: _TypeAlias = RuleSetSummary  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
@@ -466,6 +582,9 @@ class Limits(_message.Message):
     MAX_PARTIAL_TURNS_OPEN_FIELD_NUMBER: _builtins.int
     MAX_ID_CHARS_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    MAX_TURNS_AWAITING_STORE_FIELD_NUMBER: _builtins.int
+    MAX_PAGE_SIZE_FIELD_NUMBER: _builtins.int
     max_turn_chars: _builtins.int
     """Code points of a turn's text."""
     max_conversation_turns: _builtins.int
@@ -482,6 +601,12 @@ class Limits(_message.Message):
     """Code points of an id."""
     max_message_bytes: _builtins.int
     """Bytes of one request message on the wire."""
+    max_attributes: _builtins.int
+    """Entries of `Conversation.attributes`."""
+    max_turns_awaiting_store: _builtins.int
+    """Final turns of one stream whose signals may wait for the store."""
+    max_page_size: _builtins.int
+    """Signals on a page of `SignalService.ListSignals`."""
     def __init__(
         self,
         *,
@@ -493,10 +618,13 @@ class Limits(_message.Message):
         max_partial_turns_open: _builtins.int = ...,
         max_id_chars: _builtins.int = ...,
         max_message_bytes: _builtins.int = ...,
+        max_attributes: _builtins.int = ...,
+        max_turns_awaiting_store: _builtins.int = ...,
+        max_page_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_batch_conversations", b"max_batch_conversations", "max_conversation_chars", b"max_conversation_chars", "max_conversation_turns", b"max_conversation_turns", "max_id_chars", b"max_id_chars", "max_message_bytes", b"max_message_bytes", "max_partial_turns_open", b"max_partial_turns_open", "max_stream_turns", b"max_stream_turns", "max_turn_chars", b"max_turn_chars"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_attributes", b"max_attributes", "max_batch_conversations", b"max_batch_conversations", "max_conversation_chars", b"max_conversation_chars", "max_conversation_turns", b"max_conversation_turns", "max_id_chars", b"max_id_chars", "max_message_bytes", b"max_message_bytes", "max_page_size", b"max_page_size", "max_partial_turns_open", b"max_partial_turns_open", "max_stream_turns", b"max_stream_turns", "max_turn_chars", b"max_turn_chars", "max_turns_awaiting_store", b"max_turns_awaiting_store"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

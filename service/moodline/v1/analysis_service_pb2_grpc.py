@@ -48,8 +48,8 @@ class AnalysisServiceStub:
     - UNAVAILABLE: starting or draining.
     - INTERNAL: our bug; the message holds the request id to report.
 
-    Analysis reads only: no method changes anything or keeps anything after it ends, so every call
-    may be sent again. Retry UNAVAILABLE with back-off, and RESOURCE_EXHAUSTED that carries
+    Analysis reads only, so every call may be sent again; streams alone keep signals, and sending
+    one again keeps none twice. Retry UNAVAILABLE with back-off, and RESOURCE_EXHAUSTED that carries
     `RetryInfo` after its delay; no other code.
     """
 
@@ -104,8 +104,8 @@ class AnalysisServiceServicer:
     - UNAVAILABLE: starting or draining.
     - INTERNAL: our bug; the message holds the request id to report.
 
-    Analysis reads only: no method changes anything or keeps anything after it ends, so every call
-    may be sent again. Retry UNAVAILABLE with back-off, and RESOURCE_EXHAUSTED that carries
+    Analysis reads only, so every call may be sent again; streams alone keep signals, and sending
+    one again keeps none twice. Retry UNAVAILABLE with back-off, and RESOURCE_EXHAUSTED that carries
     `RetryInfo` after its delay; no other code.
     """
 
@@ -139,7 +139,15 @@ class AnalysisServiceServicer:
         - A final turn is answered by a `turn_result` and joins the conversation. It is never replaced:
         the same id and content again is answered by `duplicate_turn` and not computed again; the
         same id with other content ends the stream with INVALID_ARGUMENT.
+        - A final turn that changes signals is then answered by `signals` as well, in the order of the
+        turns but perhaps after the results of later turns: unless `discard_signals` is set, signals
+        are sent when they are kept, so nothing that was sent is ever lost. Sent again on another
+        stream, the same turns give events of the same ids.
         - Half-close is answered by `summary`, then OK.
+
+        While the store cannot be reached, turn results go on and signals wait, of as many turns as
+        `Limits.max_turns_awaiting_store` allows. Beyond that, and where the store is not back within
+        30 s of half-close, the stream ends with UNAVAILABLE (`STORE_UNAVAILABLE`).
 
         The first bad message ends the stream with the status that says why; results sent before it
         stand. The conversation lives as long as the stream: after a broken one, open a new stream and
@@ -212,8 +220,8 @@ class AnalysisService:
     - UNAVAILABLE: starting or draining.
     - INTERNAL: our bug; the message holds the request id to report.
 
-    Analysis reads only: no method changes anything or keeps anything after it ends, so every call
-    may be sent again. Retry UNAVAILABLE with back-off, and RESOURCE_EXHAUSTED that carries
+    Analysis reads only, so every call may be sent again; streams alone keep signals, and sending
+    one again keeps none twice. Retry UNAVAILABLE with back-off, and RESOURCE_EXHAUSTED that carries
     `RetryInfo` after its delay; no other code.
     """
 

@@ -26,13 +26,15 @@ from moodline.buf.validate import validate_pb2 as buf_dot_validate_dot_validate_
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emoodline/v1/conversation.proto\x12\x0bmoodline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc2\x02\n\x0c\x43onversation\x12#\n\x0f\x63onversation_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12-\n\x05turns\x18\x02 \x03(\x0b\x32\x11.moodline.v1.TurnB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xd0\x0f\x12\x18\n\x07\x63hannel\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\xc3\x01\n\x08language\x18\x04 \x01(\tB\xb0\x01\xbaH\xac\x01r\x02\x18#\xba\x01\xa1\x01\n\x12language.malformed\x12Vis no BCP-47 tag such as tr or ar-EG; correct it or leave it empty to have it detected\x1a\x33this.matches(\'^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$\')\xd8\x01\x01\"\xf5\x04\n\x04Turn\x12\x19\n\x07turn_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12)\n\x04role\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16R\x08\x63ustomerR\x05\x61gentR\x03\x62ot\x12\xb4\x01\n\x04text\x18\x03 \x01(\tB\xa5\x01\xbaH\xa1\x01r\x04\x18\xa0\x9c\x01\xba\x01\x97\x01\n\ntext.empty\x12]is empty, or holds nothing but white space, control and format characters; leave the turn out\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')\x12 \n\x0eparticipant_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x39\n\x0cstart_offset\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\xbaH\x05\xaa\x01\x02\x32\x00\x12\x37\n\nend_offset\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\xbaH\x05\xaa\x01\x02\x32\x00\x12\x15\n\x08is_final\x18\x07 \x01(\x08H\x00\x88\x01\x01:\xb5\x01\xbaH\xb1\x01\x1a\xae\x01\n\x1b\x65nd_offset.not_before_start\x12\x35is before start_offset; swap the two or leave one out\x1aX!has(this.start_offset) || !has(this.end_offset) || this.end_offset >= this.start_offsetB\x0b\n\t_is_finalb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emoodline/v1/conversation.proto\x12\x0bmoodline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xec\x03\n\x0c\x43onversation\x12#\n\x0f\x63onversation_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12-\n\x05turns\x18\x02 \x03(\x0b\x32\x11.moodline.v1.TurnB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xd0\x0f\x12\x18\n\x07\x63hannel\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\xc3\x01\n\x08language\x18\x04 \x01(\tB\xb0\x01\xbaH\xac\x01r\x02\x18#\xba\x01\xa1\x01\n\x12language.malformed\x12Vis no BCP-47 tag such as tr or ar-EG; correct it or leave it empty to have it detected\x1a\x33this.matches(\'^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$\')\xd8\x01\x01\x12\x1d\n\x0b\x63ustomer_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12V\n\nattributes\x18\x06 \x03(\x0b\x32).moodline.v1.Conversation.AttributesEntryB\x17\xbaH\x14\x9a\x01\x11\x10 \"\x06r\x04\x10\x01\x18@*\x05r\x03\x18\x80\x02\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf5\x04\n\x04Turn\x12\x19\n\x07turn_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12)\n\x04role\x18\x02 \x01(\tB\x1b\xbaH\x18r\x16R\x08\x63ustomerR\x05\x61gentR\x03\x62ot\x12\xb4\x01\n\x04text\x18\x03 \x01(\tB\xa5\x01\xbaH\xa1\x01r\x04\x18\xa0\x9c\x01\xba\x01\x97\x01\n\ntext.empty\x12]is empty, or holds nothing but white space, control and format characters; leave the turn out\x1a*this.matches(\'[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}]\')\x12 \n\x0eparticipant_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x39\n\x0cstart_offset\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\xbaH\x05\xaa\x01\x02\x32\x00\x12\x37\n\nend_offset\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\xbaH\x05\xaa\x01\x02\x32\x00\x12\x15\n\x08is_final\x18\x07 \x01(\x08H\x00\x88\x01\x01:\xb5\x01\xbaH\xb1\x01\x1a\xae\x01\n\x1b\x65nd_offset.not_before_start\x12\x35is before start_offset; swap the two or leave one out\x1aX!has(this.start_offset) || !has(this.end_offset) || this.end_offset >= this.start_offsetB\x0b\n\t_is_finalb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moodline.v1.conversation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CONVERSATION_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_CONVERSATION_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_CONVERSATION'].fields_by_name['conversation_id']._loaded_options = None
   _globals['_CONVERSATION'].fields_by_name['conversation_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_CONVERSATION'].fields_by_name['turns']._loaded_options = None
@@ -41,6 +43,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVERSATION'].fields_by_name['channel']._serialized_options = b'\272H\004r\002\030@'
   _globals['_CONVERSATION'].fields_by_name['language']._loaded_options = None
   _globals['_CONVERSATION'].fields_by_name['language']._serialized_options = b'\272H\254\001r\002\030#\272\001\241\001\n\022language.malformed\022Vis no BCP-47 tag such as tr or ar-EG; correct it or leave it empty to have it detected\0323this.matches(\'^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$\')\330\001\001'
+  _globals['_CONVERSATION'].fields_by_name['customer_id']._loaded_options = None
+  _globals['_CONVERSATION'].fields_by_name['customer_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_CONVERSATION'].fields_by_name['attributes']._loaded_options = None
+  _globals['_CONVERSATION'].fields_by_name['attributes']._serialized_options = b'\272H\024\232\001\021\020 \"\006r\004\020\001\030@*\005r\003\030\200\002'
   _globals['_TURN'].fields_by_name['turn_id']._loaded_options = None
   _globals['_TURN'].fields_by_name['turn_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_TURN'].fields_by_name['role']._loaded_options = None
@@ -56,7 +62,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TURN']._loaded_options = None
   _globals['_TURN']._serialized_options = b'\272H\261\001\032\256\001\n\033end_offset.not_before_start\0225is before start_offset; swap the two or leave one out\032X!has(this.start_offset) || !has(this.end_offset) || this.end_offset >= this.start_offset'
   _globals['_CONVERSATION']._serialized_start=109
-  _globals['_CONVERSATION']._serialized_end=431
-  _globals['_TURN']._serialized_start=434
-  _globals['_TURN']._serialized_end=1063
+  _globals['_CONVERSATION']._serialized_end=601
+  _globals['_CONVERSATION_ATTRIBUTESENTRY']._serialized_start=552
+  _globals['_CONVERSATION_ATTRIBUTESENTRY']._serialized_end=601
+  _globals['_TURN']._serialized_start=604
+  _globals['_TURN']._serialized_end=1233
 # @@protoc_insertion_point(module_scope)

@@ -35,10 +35,32 @@ class Conversation(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     TURNS_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """The caller's id of the conversation, 1 to 128 code points; returned as it came. Longer ids are
     refused. moodline does not require it to be unique: each call stands alone.
@@ -52,10 +74,21 @@ class Conversation(_message.Message):
     points. Empty to have it detected. A language that is not in `Capabilities.measured_languages`
     is accepted and marked as unmeasured.
     """
+    customer_id: _builtins.str
+    """The caller's id of the customer, at most 128 code points; longer ids are refused. Rules may then
+    look at the customer's earlier contacts (docs/rules.md). Empty if unknown. The model does not
+    read it.
+    """
     @_builtins.property
     def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Turn]:
         """What was said, in order, 1 to 2,000 turns; more are refused. A conversation without a customer
         turn is accepted; its result carries the absence `INSUFFICIENT_TURNS` instead of scores.
+        """
+
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What else rules may look at, e.g. `plan: gold`: at most 32 entries, names of 1 to 64 and values
+        of at most 256 code points; more is refused. The model does not read it, and it is not kept.
         """
 
     def __init__(
@@ -65,10 +98,12 @@ class Conversation(_message.Message):
         turns: _abc.Iterable[Global___Turn] | None = ...,
         channel: _builtins.str = ...,
         language: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "conversation_id", b"conversation_id", "language", b"language", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "channel", b"channel", "conversation_id", b"conversation_id", "customer_id", b"customer_id", "language", b"language", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -77,6 +77,8 @@ def test_phrases_stand_in_three_languages(name: str) -> None:
         ("human_words", scores(), "Beni yetkili birine bağlayın"),
         ("human_words", scores(), "عايز أكلم المدير"),
         ("abuse", scores(sentiment=-1.0, tags={"abuse": 0.8}), "x"),
+        ("abuse_words", scores(sentiment=-0.5), "Hepiniz gerizekalısınız"),
+        ("abuse_words", scores(sentiment=-0.5), "تفو عليكم يا حيوانات"),
         ("agent_conduct", scores(sentiment=-0.5), "She hung up on me"),
         ("repeat_contact", scores(urgency=HIGH, tags={"repeat_contact": 0.8}), "x"),
         (
@@ -107,6 +109,9 @@ def test_rules_over_several_turns_hold_where_they_should() -> None:
     assert set(raised(path)) == {"stage_change"}
     path = [customer(index, scores(stage=s)) for index, s in enumerate(("usage", "evaluation"))]
     assert set(raised(path)) == {"stage_regression"}
+    lead = [customer(0, scores(stage="purchase", tags={"sales_lead": 0.9})), agent(1)]
+    assert "lead_unserved" in raised([*lead, customer(2, scores(sentiment=-0.5, urgency=HIGH))])
+    assert "lead_unserved" not in raised([*lead, customer(2, scores(urgency=HIGH))])
     rude = [customer(0, bad), agent(1, text="Calm down, please")]
     assert set(raised(rude)) == {"agent_rude"}
     slow = [customer(0, start_s=0, end_s=1), agent(1, start_s=700)]
@@ -116,6 +121,30 @@ def test_rules_over_several_turns_hold_where_they_should() -> None:
     pressing = [customer(0, scores(urgency=HIGH))]
     assert set(raised(pressing, customer=third)) == {"third_contact"}
     assert not raised(pressing)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "fraud",
+        "legal_threat",
+        "vulnerable",
+        "incident",
+        "human_request",
+        "repeat_contact",
+        "churn_risk",
+        "abuse",
+    ],
+)
+def test_what_is_too_weak_for_its_own_rule_does_not_hide_an_escalation(tag: str) -> None:
+    limits = {rule.id: rule.min_probability for rule in DEFAULT.content.rules}
+    limit = limits[tag]
+    doubtful = scores(escalation=0.9, urgency=HIGH, tags={tag: limit - 0.01})
+    assert set(raised([customer(0, doubtful)])) == {"escalation"}
+    certain = scores(escalation=0.9, sentiment=-0.5, urgency=HIGH, tags={tag: max(limit, 0.5)})
+    told = set(raised([customer(0, certain)]))
+    assert "escalation" not in told
+    assert told
 
 
 @pytest.mark.parametrize("urgency", [UrgencyLevel.LOW, UrgencyLevel.NORMAL, HIGH])

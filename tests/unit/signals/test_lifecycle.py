@@ -237,6 +237,14 @@ def test_events_of_a_conversation_keep_what_people_did_meanwhile() -> None:
     assert event.signal.state is SignalState.CLEARED
 
 
+def test_what_is_raised_once_more_is_an_update() -> None:
+    again = replace(raised(), raised=Moment(3), probability=0.9)
+    event = rebase(raised(), SignalEvent(SignalEventKind.RAISED, again, Moment(3)))
+    assert event is not None
+    assert event.kind is SignalEventKind.UPDATED
+    assert (event.signal.raised, event.signal.probability) == (raised().raised, 0.9)
+
+
 def test_ids_tell_conversation_cause_and_ordinal_apart() -> None:
     ids = {signal_id(c, cause, n) for c in ("a", 'a"') for cause in ("b", "c") for n in (1, 2)}
     assert len(ids) == 8

@@ -1,0 +1,1 @@
+"""Keeps the signals of live conversations in the store (docs/signals.md)."""
