@@ -1,4 +1,4 @@
-"""`python -m benchmarks.rules`: what the default rules cost a turn on this machine."""
+"""`python -m benchmarks.rules`: how right the default rules are, and what they cost a turn."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""Measures the default rules over conversations that the model has read, on one core.
+"""Measures how right the default rules are, how early, and what they cost.
 
-- a turn, with everything that signals cost: running values, conditions, matches, their life;
-- the same for turns at which nothing is told, which are most, and for those at which something is;
-- a turn at the beginning and at the end of a long conversation: it must not grow.
+Also whether live conversations raise exactly the alerts of the backtest.
 
-The rules read results that lie in memory; the model is not part of the times, which are processor
-time of the thread, so that a busy host does not count.
+Sets that nobody has trained on need `--data-root`; without it only our own conversations are
+measured, which the model has seen.
 """
 
 from __future__ import annotations
@@ -13,149 +11,136 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
+from pydantic import TypeAdapter
 
 from benchmarks.machine import describe_machine
+from benchmarks.rules.identity import compare_live
+from benchmarks.rules.sets import IDENTITY_SET, SETS, sampled
+from benchmarks.rules.tables import render
+from benchmarks.rules.timing import measure_times
 from moodline.analyzer import ConversationAnalyzer
 from moodline.app import find_artifact, open_analyzer
-from moodline.domain import Conversation, Role, Turn, TurnResult
+from moodline.backtest.contacts import Contact
+from moodline.backtest.figures import RuleSetFigures, Staffing, rule_set_figures
+from moodline.backtest.running import alerted
+from moodline.backtest.spool import Spool, SpoolHeader, SpoolWriter
+from moodline.jobs.contacts import score_contacts
+from moodline.jobs.inputs import find_inputs
+from moodline.jobs.items import Reading, read_items
+from moodline.limits import Limits
+from moodline.rpc.validation import RequestValidator
+from moodline.rules.model import Severity
 from moodline.rules.rule_set import RuleSet
-from moodline.settings import Settings
+from moodline.settings import BatchingSettings, Settings
 from moodline.signals.engine import SignalEngine
 from moodline.telemetry.metrics import Metrics
+from moodline.transcripts import load_formats
 
-DATA_DIR: Final = Path(__file__).parents[2] / "models" / "data"
-RESULTS: Final = Path(__file__).parent / "results.json"
-LONG_CONVERSATION_TURNS: Final = 5_000
-
-
-def read_conversations() -> list[Conversation]:
-    """The conversations that were written for moodline, in all three languages."""
-    return [
-        Conversation(
-            row["id"],
-            tuple(Turn(Role(turn["speaker"]), turn["text"]) for turn in row["turns"]),
-            channel=row["channel"],
-            language=row["lang"],
-        )
-        for language in ("en", "tr", "ar")
-        for row in map(
-            json.loads,
-            (DATA_DIR / f"conversations_{language}.jsonl").read_text(encoding="utf-8").splitlines(),
-        )
-    ]
+HERE: Final = Path(__file__).parent
+RESULTS: Final = "results.json"
+README: Final = "README.md"
+IDENTITY_CONVERSATIONS: Final = 1_000
+_FIGURES: Final = TypeAdapter(RuleSetFigures)
 
 
-async def analyze_all(
-    conversations: Sequence[Conversation],
-) -> tuple[list[tuple[str, tuple[TurnResult, ...]]], ConversationAnalyzer]:
-    """Read everything with the model in this process."""
+async def scored(
+    analyzer: ConversationAnalyzer, rows: Iterable[Mapping[str, Any]], folder: Path, name: str
+) -> Spool:
+    """Score conversations as `moodline backtest` does."""
+    source, kept = folder / f"{name}.jsonl", folder / f"{name}.scores"
+    source.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    artifact = analyzer.artifact
+    items = read_items(find_inputs([str(source)]), Reading(load_formats()), {})
+    with SpoolWriter(kept, SpoolHeader(artifact.model_version, artifact.digest)) as spool:
+        async for outcome in score_contacts(items, analyzer, RequestValidator(Limits())):
+            if not isinstance(outcome.scored, Contact):
+                raise TypeError(f"{name}, {outcome.item.place}: {outcome.scored.violations}")
+            spool.add(outcome.scored)
+    return Spool(kept)
+
+
+async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything."""
 
     def fail(error: BaseException) -> None:
         raise error
 
-    settings = Settings()
+    settings = Settings(batching=BatchingSettings(max_cache_entries=0))
+    rule_set = RuleSet.default()
+    results: dict[str, Any] = {
+        "machine": describe_machine(),
+        "rule_set_digest": rule_set.digest,
+        "sets": {},
+    }
     async with open_analyzer(
         settings,
         artifact=find_artifact(settings),
         metrics=Metrics(CollectorRegistry()),
         on_fatal=fail,
     ) as analyzer:
-        analyses = [await analyzer.analyze(conversation) for conversation in conversations]
-    channels = [conversation.channel for conversation in conversations]
-    return [
-        (channel, analysis.turns) for channel, analysis in zip(channels, analyses, strict=True)
-    ], analyzer
+        artifact = analyzer.artifact
+        results |= {"model": artifact.model_version, "model_digest": artifact.digest}
+        engine = SignalEngine(
+            rule_set, model_version=artifact.model_version, configuration_digest=artifact.digest
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            for one in SETS:
+                rows = sampled(one.rows(arguments.data_root), arguments.sample)
+                if not rows:
+                    print(f"{one.name}: its files are not there; left out")
+                    continue
+                print(f"{one.name}: {len(rows)} conversations", flush=True)
+                spool = await scored(analyzer, rows, Path(folder), one.name)
+                results["sets"][one.name] = {
+                    "title": one.title,
+                    "is_seen": one.is_seen,
+                    "figures": figures_of(engine, spool),
+                }
+                if one.name == IDENTITY_SET:
+                    contacts = list(spool)
+            chosen = contacts[:: max(1, len(contacts) // IDENTITY_CONVERSATIONS)]
+            print("live and backtest", flush=True)
+            identity = await compare_live(analyzer, engine, chosen[:IDENTITY_CONVERSATIONS])
+    results["identity"] = asdict(identity)
+    print("times", flush=True)
+    results["times"] = measure_times(rule_set, contacts, rounds=arguments.rounds)
+    return results
 
 
-def time_turns(
-    engine: SignalEngine, analysed: Sequence[tuple[str, tuple[TurnResult, ...]]]
-) -> tuple[list[int], list[int]]:
-    """Run all conversations once.
-
-    Returns:
-        Nanoseconds of each turn at which nothing was told, and of each at which something was.
-    """
-    quiet_ns: list[int] = []
-    told_ns: list[int] = []
-    for number, (channel, turns) in enumerate(analysed):
-        session = engine.open(f"c{number}", channel=channel)
-        for turn in turns:
-            started_ns = time.thread_time_ns()
-            events = session.add(turn)
-            (told_ns if events else quiet_ns).append(time.thread_time_ns() - started_ns)
-    return quiet_ns, told_ns
-
-
-def time_long(
-    engine: SignalEngine, analysed: Sequence[tuple[str, tuple[TurnResult, ...]]]
-) -> list[int]:
-    """Run one conversation made of all; nanoseconds of each turn."""
-    results = [turn for _, turns in analysed for turn in turns]
-    session = engine.open("long")
-    times_ns: list[int] = []
-    for index in range(LONG_CONVERSATION_TURNS):
-        result = replace(results[index % len(results)], turn_index=index)
-        started_ns = time.thread_time_ns()
-        session.add(result)
-        times_ns.append(time.thread_time_ns() - started_ns)
-    return times_ns
-
-
-def _us(times_ns: Sequence[int]) -> float:
-    return round(statistics.mean(times_ns) / 1000, 1)
-
-
-def measure(rounds: int) -> dict[str, Any]:
-    """Measure everything; of the rounds the fastest, which others disturbed least."""
-    analysed, analyzer = asyncio.run(analyze_all(read_conversations()))
-    started_s = time.thread_time()
-    rule_set = RuleSet.default()
-    load_s = time.thread_time() - started_s
-    engine = SignalEngine(
-        rule_set,
-        model_version=analyzer.artifact.model_version,
-        configuration_digest=analyzer.artifact.digest,
+def figures_of(engine: SignalEngine, contacts: Iterable[Contact]) -> dict[str, Any]:
+    """Return the figures of the rules on some conversations, as JSON values."""
+    content = engine.rule_set.content
+    figures = rule_set_figures(
+        [alerted(engine, contact) for contact in contacts],
+        name=content.name,
+        digest=engine.rule_set.digest,
+        rule_ids=[rule.id for rule in content.rules if rule.severity is not Severity.INFO],
+        staffing=Staffing(),
     )
-    time_turns(engine, analysed)
-    runs = [time_turns(engine, analysed) for _ in range(rounds)]
-    quiet_ns, told_ns = min(runs, key=lambda run: sum(run[0]) + sum(run[1]))
-    every_ns = sorted(quiet_ns + told_ns)
-    long_ns = time_long(engine, analysed)
-    tenth = LONG_CONVERSATION_TURNS // 10
-    return {
-        "machine": describe_machine(),
-        "model": analyzer.artifact.model_version,
-        "rules": len(rule_set.rules),
-        "rule_set_digest": rule_set.digest[:12],
-        "load_ms": round(1000 * load_s),
-        "turns": len(every_ns),
-        "turn_us": _us(every_ns),
-        "turn_p99_us": round(every_ns[int(0.99 * len(every_ns))] / 1000, 1),
-        "rule_a_turn_us": round(_us(every_ns) / len(rule_set.rules), 2),
-        "turn_at_which_nothing_is_told_us": _us(quiet_ns),
-        "turn_at_which_something_is_told_us": _us(told_ns),
-        "share_of_turns_at_which_something_is_told": round(len(told_ns) / len(every_ns), 3),
-        "long_conversation": {
-            "turns": LONG_CONVERSATION_TURNS,
-            "first_tenth_turn_us": round(statistics.median(long_ns[:tenth]) / 1000, 1),
-            "last_tenth_turn_us": round(statistics.median(long_ns[-tenth:]) / 1000, 1),
-        },
-    }
+    dumped: dict[str, Any] = _FIGURES.dump_python(figures, mode="json")
+    return dumped
 
 
 def main() -> None:
-    """Measure, print, and write the figures beside this file."""
+    """Measure, and write the figures and the page beside this file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    results = measure(parser.parse_args().rounds)
-    text = json.dumps(results, indent=1)
-    RESULTS.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    parser.add_argument("--data-root", type=Path, help="folder of the data sets")
+    parser.add_argument("--sample", type=int, help="conversations of each set, for a quick look")
+    parser.add_argument("--rounds", type=int, default=5, help="of each timing")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder of the results")
+    parser.add_argument("--render", action="store_true", help="the page again, measuring nothing")
+    arguments = parser.parse_args()
+    path = arguments.output / RESULTS
+    if not arguments.render:
+        results = asyncio.run(measure(arguments))
+        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    page = render(json.loads(path.read_text(encoding="utf-8")))
+    (arguments.output / README).write_text(page, encoding="utf-8")
+    print(page)
