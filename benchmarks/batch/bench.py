@@ -5,7 +5,8 @@
   a busy host hits both;
 - the rate with 1 and with 2 processes, and with 1 process of 2 threads;
 - the most memory of all its processes together, on an input and on one ten times as large;
-- kills at random moments: whether the results are those of a run that nobody disturbed.
+- kills at random moments: whether the results are those of a run that nobody disturbed;
+- the samples of all formats: how many are read as expected.
 
 The cache of repeated turns is off for the rates: the texts repeat, real ones do so less.
 """
@@ -16,21 +17,26 @@ import argparse
 import json
 import os
 import random
+import shlex
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.batch.parsing import SAMPLES, parse_samples
+from benchmarks.batch.tables import README, render
 from benchmarks.machine import describe_machine
 from benchmarks.serving.bench import BareEngine, read_conversations
+from moodline.app import find_artifact
 from moodline.client import Conversation
 from moodline.cpu_quota import cpu_quota
-from moodline.jobs.engines.local import LocalProcesses
+from moodline.jobs.engines.local import default_process_count, local_engine
 from moodline.jobs.folder import JobTerms, open_job_folder
 from moodline.jobs.inputs import find_inputs
 from moodline.jobs.items import Reading, read_items
@@ -41,7 +47,6 @@ from moodline.transcripts import load_formats
 
 RESULTS: Final = Path(__file__).parent / "results.json"
 SAMPLE_INTERVAL_S: Final = 0.05
-TOLERANCE: Final = 1e-4
 
 
 def write_input(path: Path, conversations: list[Conversation], *, copies: int) -> int:
@@ -78,9 +83,9 @@ def job_seconds(source: Path, folder: Path, *, process_count: int, threads: int)
     )
     out = folder / f"rate-{time.monotonic_ns()}.jsonl"
     output = JsonlOutput()
-    with LocalProcesses(settings, process_count=process_count) as engine:
+    with local_engine(settings, process_count=process_count) as engine:
         started_s = time.monotonic()
-        with open_job_folder(out, JobTerms("", "", "jsonl", "")) as job:
+        with open_job_folder(out, JobTerms("", "", "", "jsonl", "")) as job:
             items = read_items(find_inputs([str(source)]), Reading(load_formats()), {})
             run_job(items, engine, output, job)
             if job.counts.failed_count:
@@ -93,13 +98,19 @@ def job_seconds(source: Path, folder: Path, *, process_count: int, threads: int)
 
 def measure_rates(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare with the bare engine, round by round."""
-    conversations = read_conversations()
+    conversations = read_conversations()[: arguments.conversations]
     source = folder / "rate.jsonl"
     turn_count = write_input(source, conversations, copies=arguments.copies)
     bare = BareEngine([c for _ in range(arguments.copies) for c in conversations])
     bare.run()
     quota = cpu_quota()
-    shapes = {"1 process": (1, quota), f"{quota} processes": (quota, 1), "1 thread": (1, 1)}
+    processes = max(2, quota)
+    alone, side_by_side = "1 process of 1 thread", f"{processes} processes of 1 thread"
+    shapes = {
+        alone: (1, 1),
+        f"1 process of {processes} threads": (1, processes),
+        side_by_side: (processes, 1),
+    }
     rounds: list[dict[str, float]] = []
     for _ in range(arguments.rounds):
         one = {"bare engine": turn_count / bare.run()}
@@ -122,6 +133,10 @@ def measure_rates(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]
         "ratio_to_bare_engine": {
             name: round(statistics.median(one[name] / one["bare engine"] for one in rounds), 3)
             for name in shapes
+        },
+        "scaling": {
+            "process_count": processes,
+            "factor": round(statistics.median(one[side_by_side] / one[alone] for one in rounds), 3),
         },
     }
 
@@ -160,19 +175,21 @@ def peak_bytes(source: Path, out: Path) -> int:
 
 def measure_memory(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare an input with one ten times as large."""
-    conversations = read_conversations()
-    result = {}
+    conversations = read_conversations()[: arguments.conversations]
+    inputs = []
     for factor in (1, 10):
         source = folder / f"memory-{factor}.jsonl"
         copies = arguments.memory_copies * factor
         turn_count = write_input(source, conversations, copies=copies)
         peak = peak_bytes(source, folder / "memory.out.jsonl")
-        result[f"times_{factor}"] = {
-            "input_bytes": source.stat().st_size,
-            "turn_count": turn_count,
-            "peak_mb": round(peak / 1e6, 1),
-        }
-    return result
+        inputs.append(
+            {
+                "input_bytes": source.stat().st_size,
+                "turn_count": turn_count,
+                "peak_mb": round(peak / 1e6, 1),
+            }
+        )
+    return {"process_count": default_process_count(), "inputs": inputs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +198,7 @@ class Recovery:
 
     kill_count: int
     kills_in_loading: int
+    conversation_count: int
     lost_count: int
     doubled_count: int
     largest_difference: float
@@ -189,7 +207,7 @@ class Recovery:
 def measure_recovery(folder: Path, arguments: argparse.Namespace) -> Recovery:
     """Kill a job at random moments, and compare its results with those of a run left alone."""
     rng = random.Random(arguments.seed)
-    conversations = read_conversations()
+    conversations = read_conversations()[: arguments.conversations]
     source = folder / "kills.jsonl"
     write_input(source, conversations, copies=arguments.kill_copies)
     whole = folder / "whole.jsonl"
@@ -227,6 +245,7 @@ def compared(whole: Path, out: Path, *, kill_count: int, loading_count: int) -> 
     return Recovery(
         kill_count=kill_count,
         kills_in_loading=loading_count,
+        conversation_count=len(wanted),
         lost_count=len(wanted) - len(present),
         doubled_count=len(found) - len(scores),
         largest_difference=max(
@@ -241,34 +260,57 @@ def sentiment_score(record: dict[str, Any]) -> float:
     return score
 
 
+PARTS: Final[Mapping[str, Callable[[Path, argparse.Namespace], Any]]] = {
+    "rates": measure_rates,
+    "memory": measure_memory,
+    "recovery": lambda folder, arguments: asdict(measure_recovery(folder, arguments)),
+    "parsing": lambda _, arguments: measure_parsing(arguments.formats_root),
+}
+
+
+def measure_parsing(formats_root: Path | None) -> dict[str, Any]:
+    """Read our own samples, and those of another folder."""
+    folders = {"ours": SAMPLES} | ({"formats root": formats_root} if formats_root else {})
+    return {
+        name: [asdict(sample) for sample in parse_samples(folder)]
+        for name, folder in folders.items()
+    }
+
+
+def without_paths(arguments: list[str]) -> list[str]:
+    """Return the arguments for others to repeat: folders are everyone's own."""
+    return [Path(one).name if "/" in one else one for one in arguments]
+
+
 def main() -> None:
-    """Measure, print, and write the raw figures beside this file."""
+    """Measure, print, and write the raw figures and the page beside this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--conversations", type=int, help="of ours, the first so many; else all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--copies", type=int, default=1, help="of the conversations, for rates")
     parser.add_argument("--memory-copies", type=int, default=1, help="of the smaller input")
     parser.add_argument("--kill-copies", type=int, default=1, help="of the job that is killed")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--only", choices=("rates", "memory", "recovery"))
+    parser.add_argument("--formats-root", type=Path, help="more samples, with `expected` in it")
+    parser.add_argument("--only", choices=PARTS, help="one part; the others stay as they were")
+    parser.add_argument("--output", type=Path, default=RESULTS.parent)
     arguments = parser.parse_args()
-    results: dict[str, Any] = {
+    results_file = arguments.output / RESULTS.name
+    results: dict[str, Any] = {}
+    if arguments.only and results_file.exists():
+        results = json.loads(results_file.read_bytes())
+    results |= {
         "machine": describe_machine(),
-        "command": "python -m benchmarks.batch " + " ".join(sys.argv[1:]),
+        "model": find_artifact(load_settings({})).model_version,
+        "command": "python -m benchmarks.batch " + shlex.join(without_paths(sys.argv[1:])),
         "seed": arguments.seed,
     }
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if arguments.only in {None, "rates"}:
-            results["rates"] = measure_rates(folder, arguments)
-        if arguments.only in {None, "memory"}:
-            results["memory"] = measure_memory(folder, arguments)
-        if arguments.only in {None, "recovery"}:
-            recovery = measure_recovery(folder, arguments)
-            results["recovery"] = {
-                field: getattr(recovery, field) for field in Recovery.__slots__
-            } | {"is_within_tolerance": recovery.largest_difference <= TOLERANCE}
+        for part in [arguments.only] if arguments.only else PARTS:
+            results[part] = PARTS[part](Path(name), arguments)
     text = json.dumps(results, indent=1)
-    if arguments.only is None:
-        RESULTS.write_text(text + "\n", encoding="utf-8")
+    results_file.write_text(text + "\n", encoding="utf-8")
+    if results.keys() >= PARTS.keys():
+        (arguments.output / README.name).write_text(render(results), encoding="utf-8")
     print(text)

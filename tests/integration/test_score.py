@@ -1,239 +1,203 @@
-"""Scoring jobs as a person runs them: real processes, the real model, kills."""
+"""Scoring jobs with the real model; in processes of their own where their death is the matter."""
 
+import asyncio
 import csv
 import json
 import os
 import random
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from moodline.cli.commands import app
+from moodline.jobs.analyzing import open_local
+from moodline.jobs.engines.engine import ScoringEngine
+from moodline.jobs.engines.remote import server_engine
+from moodline.jobs.engines.scoring_thread import scoring_thread
+from moodline.jobs.folder import StartMode
+from moodline.jobs.result_format import ResultFormat
 from moodline.samples import read_samples
-from tests.integration.harness import assert_same
+from tests.integration.harness import Served, assert_same, settings
+from tests.integration.scoring import (
+    SECRET,
+    TIMEOUT_S,
+    TRANSCRIPTS,
+    RememberingEngine,
+    children,
+    command,
+    ended_within,
+    records,
+    running_job,
+    score_with,
+    write_inputs,
+)
 
-SAMPLES = Path(__file__).parents[1] / "data" / "transcripts"
-SECRET = "4111 1111 1111"
-TIMEOUT_S = 600
-COPIES = 4
-MAX_KILLS = 4
-POLL_S = 0.01
+COPIES = 8
+KILLS = 2
+ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "moodline", *map(str, arguments)]
-
-
-def moodline(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        command(*arguments), input=stdin, capture_output=True, timeout=TIMEOUT_S, check=False
-    )
-
-
-def records(content: bytes) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in content.decode().split("\n") if line]
+@pytest.fixture(scope="module")
+def engine() -> Iterator[ScoringEngine]:
+    """The model in this process: what it gives is what all others are compared with."""
+    with scoring_thread(lambda: open_local(settings()), max_in_flight=64) as opened:
+        yield RememberingEngine(opened)
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The samples again and again, under other ids, in several files and with damage among them."""
-    folder = tmp_path_factory.mktemp("many")
-    samples = [json.loads(line) for line in read_samples().splitlines()]
-    for number in range(COPIES):
-        lines = [
-            json.dumps(sample | {"conversation_id": f"{sample['conversation_id']}-{number}"})
-            for sample in samples
-        ]
-        lines.insert(number % len(lines), "{" + SECRET)
-        (folder / f"{number}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    shutil.copy(SAMPLES / "twilio.json", folder)
-    (folder / "noise.bin").write_bytes(random.Random(1).randbytes(5000))
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("inputs") / "many", copies=COPIES)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(many: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def wanted(
+    engine: ScoringEngine, many: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     out = tmp_path_factory.mktemp("whole") / "out.jsonl"
-    result = moodline("score", many, "-o", out, "--processes", "2")
-    assert result.returncode == 1, result.stderr
-    return out.read_bytes()
+    assert not score_with(engine, many, out)
+    return records(out.read_bytes())
 
 
-def test_results_are_those_of_analyze(tmp_path: Path) -> None:
-    out = tmp_path / "out.jsonl"
-    result = moodline("score", "-", "-o", out, "--processes", "1", stdin=read_samples().encode())
-    assert (result.returncode, result.stdout) == (0, b"")
-    analyzed = moodline("analyze", "-", "--format", "json", stdin=read_samples().encode())
-    for scored, row in zip(records(out.read_bytes()), records(analyzed.stdout), strict=True):
+def assert_complete(
+    engine: ScoringEngine, many: Path, out: Path, wanted: list[dict[str, Any]]
+) -> None:
+    """Go on with a job that was ended, and look at its results."""
+    part_count = len(list(out.with_name(out.name + ".job").glob("part-*")))
+    assert 0 < part_count < len(wanted)
+    assert not score_with(engine, many, out, mode=StartMode.RESUME)
+    assert_same(records(out.read_bytes()), wanted)
+    assert not out.with_name(out.name + ".job").exists()
+
+
+def test_results_are_those_of_analyze(engine: ScoringEngine, tmp_path: Path) -> None:
+    samples, out = tmp_path / "samples.jsonl", tmp_path / "out.jsonl"
+    samples.write_text(read_samples(), encoding="utf-8")
+    assert score_with(engine, samples, out)
+    analyzed = CliRunner().invoke(app, ["analyze", str(samples), "--format", "json"])
+    for scored, row in zip(records(out.read_bytes()), records(analyzed.stdout_bytes), strict=True):
         assert_same({key: scored[key] for key in row}, row)
         assert scored["status"] == "scored"
 
 
-def test_damage_is_collected_and_the_others_are_scored(uninterrupted: bytes) -> None:
-    rows = records(uninterrupted)
-    failed = [row for row in rows if row["status"] == "failed"]
-    assert len(rows) == COPIES * 7 + 2
+def test_damage_is_collected_and_the_others_are_scored(wanted: list[dict[str, Any]]) -> None:
+    failed = [row for row in wanted if row["status"] == "failed"]
+    assert len(wanted) == COPIES * 7 + 2
     assert len(failed) == COPIES + 1
     assert {row["code"] for row in failed} == {"UNREADABLE"}
-    assert SECRET.encode() not in uninterrupted
+    assert SECRET not in json.dumps(wanted)
 
 
-def test_a_server_gives_the_same(many: Path, uninterrupted: bytes, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        command("serve", "--port", "0"),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={
-            **os.environ,
-            "MOODLINE_AUTH__MODE": "none",
-            "MOODLINE_TELEMETRY__LOG_FORMAT": "json",
-        },
-    ) as server:
-        assert server.stderr is not None
-        events = (json.loads(line) for line in server.stderr)
-        port = next(event["port"] for event in events if event["event"] == "serving")
-        # A full pipe would hold the server up.
-        threading.Thread(target=server.stderr.read, daemon=True).start()
-        out = tmp_path / "out.jsonl"
-        result = moodline("score", many, "-o", out, "--server", f"127.0.0.1:{port}")
-        server.terminate()
-    assert result.returncode == 1, result.stderr
-    assert_same(records(out.read_bytes()), records(uninterrupted))
+def test_processes_give_the_same_from_standard_input(engine: ScoringEngine, tmp_path: Path) -> None:
+    out, here = tmp_path / "out.jsonl", tmp_path / "here.jsonl"
+    samples = tmp_path / "stdin"
+    samples.write_text(read_samples(), encoding="utf-8")
+    result = subprocess.run(
+        command("score", "-", "-o", out, "--processes", "2"),
+        input=samples.read_bytes(),
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, b""), result.stderr
+    score_with(engine, samples, here)
+    for row, one in zip(records(out.read_bytes()), records(here.read_bytes()), strict=True):
+        assert_same(row | {"source": ""}, one | {"source": ""})
 
 
-def test_after_kills_nothing_is_lost_or_doubled(
-    many: Path, uninterrupted: bytes, tmp_path: Path
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_server_gives_the_same(
+    served: Served, many: Path, wanted: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+
+    def score() -> None:
+        with server_engine(
+            f"127.0.0.1:{served.rpc.port}", token=None, tenant=None, tls=None, timeout_s=TIMEOUT_S
+        ) as remote:
+            score_with(remote, many, out)
+
+    await asyncio.to_thread(score)
+    assert_same(records(out.read_bytes()), wanted)
+
+
+@ON_LINUX
+def test_after_kills_nothing_is_lost_or_doubled_and_nobody_works_on(
+    engine: ScoringEngine, many: Path, wanted: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
     chance = random.Random(5)
-    journal = tmp_path / "out.jsonl.job" / "journal.jsonl"
-    kill_count = 0
-    while not out.exists():
-        wanted_bytes = size_of(journal) + chance.randint(1, 2_000)
-        with subprocess.Popen(
-            command("score", many, "-o", out, "--resume", "--part-size", "1", "--processes", "2"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            while not ended_within(process, POLL_S):
-                # Some parts further, at a moment that nothing is in step with.
-                if size_of(journal) >= wanted_bytes and kill_count < MAX_KILLS:
-                    process.kill()
-                    kill_count += 1
-                    break
-        assert process.returncode in {1, -signal.SIGKILL}
-    assert kill_count > 0
-    assert_same(records(out.read_bytes()), records(uninterrupted))
-    assert not journal.parent.exists()
+    for _ in range(KILLS):
+        with ExitStack() as stack:
+            job = stack.enter_context(running_job(many, out, "--processes", "2"))
+            watched = [os.pidfd_open(child) for child in children(job.pid)]
+            for descriptor in watched:
+                stack.callback(os.close, descriptor)
+            assert len(watched) >= 2
+            # At a moment that nothing is in step with.
+            assert not ended_within(job, chance.uniform(0, 0.2))
+            job.kill()
+            for descriptor in watched:
+                ended, _, _ = select.select([descriptor], [], [], TIMEOUT_S)
+                assert ended
+        assert job.returncode == -signal.SIGKILL
+    assert_complete(engine, many, out, wanted)
 
 
-def size_of(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-@pytest.fixture
-def running(many: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A job of many parts that has finished one."""
-    out = tmp_path / "out.jsonl"
-    journal = tmp_path / "out.jsonl.job" / "journal.jsonl"
-    with subprocess.Popen(
-        command("score", many, "-o", out, "--part-size", "1", "--processes", "2"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    ) as process:
-        while not size_of(journal):
-            assert not ended_within(process, POLL_S)
-        yield process
-        process.kill()
-
-
-def children(process_id: int) -> list[int]:
-    tasks = Path(f"/proc/{process_id}/task").iterdir()
-    return [
-        int(child)
-        for task in tasks
-        for child in (task / "children").read_text(encoding="ascii").split()
-    ]
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-def test_scoring_processes_end_with_the_one_that_was_killed(
-    running: subprocess.Popen[bytes],
-) -> None:
-    watched = [os.pidfd_open(child) for child in children(running.pid)]
-    assert len(watched) >= 2
-    running.kill()
-    for descriptor in watched:
-        ended, _, _ = select.select([descriptor], [], [], TIMEOUT_S)
-        os.close(descriptor)
-        assert ended
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@ON_LINUX
 def test_a_scoring_process_that_dies_ends_the_job_with_what_was_scored(
-    running: subprocess.Popen[bytes], many: Path, uninterrupted: bytes, tmp_path: Path
+    engine: ScoringEngine, many: Path, wanted: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    for child in children(running.pid):
-        os.kill(child, signal.SIGKILL)
-    _, told = running.communicate(timeout=TIMEOUT_S)
-    assert running.returncode == 1
+    out = tmp_path / "out.jsonl"
+    with running_job(many, out, "--processes", "1") as job:
+        for child in children(job.pid):
+            os.kill(child, signal.SIGKILL)
+        _, told = job.communicate(timeout=TIMEOUT_S)
+    assert job.returncode == 1
     assert b"ENGINE_DIED" in told
     assert b"--resume" in told
-    out = tmp_path / "out.jsonl"
-    assert moodline("score", many, "-o", out, "--resume").returncode == 1
-    assert_same(records(out.read_bytes()), records(uninterrupted))
+    assert_complete(engine, many, out, wanted)
 
 
 def test_ctrl_c_keeps_what_was_scored(
-    running: subprocess.Popen[bytes], many: Path, uninterrupted: bytes, tmp_path: Path
+    engine: ScoringEngine, many: Path, wanted: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=TIMEOUT_S)
     out = tmp_path / "out.jsonl"
-    has_finished = out.exists()  # Before the signal came.
-    assert running.returncode == (1 if has_finished else 130)
-    assert moodline("score", many, "-o", out, "--resume").returncode == 1
-    assert_same(records(out.read_bytes()), records(uninterrupted))
+    with running_job(many, out, "--processes", "1") as job:
+        job.send_signal(signal.SIGINT)
+        job.communicate(timeout=TIMEOUT_S)
+    assert job.returncode == 130
+    assert_complete(engine, many, out, wanted)
 
 
-@pytest.mark.parametrize("result_format", ["parquet", "csv"])
+@pytest.mark.parametrize("result_format", [ResultFormat.PARQUET, ResultFormat.CSV])
 def test_tables_hold_every_conversation(
-    many: Path, uninterrupted: bytes, tmp_path: Path, result_format: str
+    engine: ScoringEngine,
+    many: Path,
+    wanted: list[dict[str, Any]],
+    tmp_path: Path,
+    result_format: ResultFormat,
 ) -> None:
-    if result_format == "parquet":
+    if result_format is ResultFormat.PARQUET:
         pytest.importorskip("pyarrow")
     out = tmp_path / "out"
-    result = moodline("score", many, "-o", out, "--to", result_format, "--processes", "1")
-    assert result.returncode == 1
+    assert not score_with(engine, many, out, result_format=result_format)
     rows = read_table(out / f"conversations.{result_format}")
-    whole = records(uninterrupted)
     assert [row["conversation_id"] or "" for row in rows] == [
-        row["conversation_id"] for row in whole
+        row["conversation_id"] for row in wanted
     ]
-    for row, one in zip(rows, whole, strict=True):
+    for row, one in zip(rows, wanted, strict=True):
         if one["status"] == "scored":
-            wanted = one["sentiment"]["score"]
-            assert float(row["sentiment_score"]) == pytest.approx(wanted, abs=1e-4)
-    turn_count = sum(len(one.get("turns", [])) for one in whole)
+            score = one["sentiment"]["score"]
+            assert float(row["sentiment_score"]) == pytest.approx(score, abs=1e-4)
+    turn_count = sum(len(one.get("turns", [])) for one in wanted)
     assert len(read_table(out / f"turns.{result_format}")) == turn_count
 
 
@@ -247,16 +211,13 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def test_vcons_come_back_with_the_analysis(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    pattern = str(SAMPLES / "vcon-*.json")
-    result = moodline("score", pattern, "-o", out, "--to", "vcon", "--processes", "1")
-    assert result.returncode == 0, result.stderr
+def test_vcons_come_back_with_the_analysis(engine: ScoringEngine, tmp_path: Path) -> None:
+    out, again = tmp_path / "out", tmp_path / "again"
+    pattern = str(TRANSCRIPTS / "vcon-*.json")
+    assert score_with(engine, pattern, out, result_format=ResultFormat.VCON)
     files = sorted(out.iterdir())
-    assert len(files) == len(list(SAMPLES.glob("vcon-*.json")))
-    again = tmp_path / "again"
-    result = moodline("score", out, "-o", again, "--to", "vcon", "--processes", "1")
-    assert result.returncode == 0, result.stderr
+    assert len(files) == len(list(TRANSCRIPTS.glob("vcon-*.json")))
+    assert score_with(engine, out, again, result_format=ResultFormat.VCON)
     for file in files:
         (same,) = again.glob(f"{file.name[:7]}-*")
         assert json.loads(same.read_bytes()) == json.loads(file.read_bytes())

@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeAlias
 from moodline.cli.conversation_lines import LineParser
 from moodline.client import MoodlineRpcError
 from moodline.errors import FieldViolation, InvalidRequestError, MoodlineError
-from moodline.jobs.analyzing import Analyze, ConversationError
+from moodline.jobs.model import Analyze, ConversationError
 from moodline.json_lines import line_too_long, read_lines
 from moodline.v1.analysis_pb2 import ConversationAnalysis
 from moodline.v1.conversation_pb2 import Conversation

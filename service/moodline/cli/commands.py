@@ -20,16 +20,32 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from moodline.cli.jobs import jobs_app
+from moodline.cli.options import (
+    DEFAULT_TIMEOUT_S,
+    TLS_PANEL,
+    TOKEN_VARIABLE,
+    CaOption,
+    CertificateOption,
+    KeyOption,
+    ServerNameOption,
+    ServerOption,
+    TenantOption,
+    TimeoutOption,
+    TlsOption,
+    TokenFileOption,
+)
+from moodline.cli.signals import rules_app, signals_app
 from moodline.jobs.result_format import ResultFormat
 
 if TYPE_CHECKING:
+    from moodline.analyzer import ConversationAnalyzer
     from moodline.cli.analysis import Sink
-    from moodline.client import TlsOptions
+    from moodline.client import MoodlineClient, TlsOptions
     from moodline.jobs.analyzing import ReadyModel
     from moodline.jobs.engines.engine import ScoringEngine
     from moodline.settings import Settings
 
-TOKEN_VARIABLE: Final = "MOODLINE_TOKEN"  # noqa: S105 - its name, not its value
 _CLIENT_VARIABLES: Final = frozenset(
     {
         TOKEN_VARIABLE,
@@ -56,6 +72,23 @@ class ExitCode(IntEnum):
     """The server cannot be reached, or refuses the caller; what came before stands."""
 
 
+class EngineName(StrEnum):
+    """Where transcripts are scored, if not by a server."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class ListedState(StrEnum):
+    """Which actions `moodline actions list` shows."""
+
+    DEAD = "dead"
+    PENDING = "pending"
+    DELIVERING = "delivering"
+    DONE = "done"
+    ALL = "all"
+
+
 class OutputFormat(StrEnum):
     """How results are written."""
 
@@ -71,42 +104,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_TLS_PANEL: Final = "Encryption"
-CaOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--tls-ca",
-        envvar="MOODLINE_CLIENT_CA",
-        help="PEM of the authority of the server's certificate.",
-        rich_help_panel=_TLS_PANEL,
-    ),
-]
-CertificateOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--tls-cert",
-        envvar="MOODLINE_CLIENT_CERTIFICATE",
-        help="PEM chain of your own certificate, for mutual TLS.",
-        rich_help_panel=_TLS_PANEL,
-    ),
-]
-KeyOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--tls-key",
-        envvar="MOODLINE_CLIENT_KEY",
-        help="PEM private key of your own certificate.",
-        rich_help_panel=_TLS_PANEL,
-    ),
-]
-ServerNameOption = Annotated[
-    str,
-    typer.Option(
-        "--tls-server-name",
-        envvar="MOODLINE_CLIENT_SERVER_NAME",
-        help="Name in the server's certificate, where it is not that of the address.",
-        rich_help_panel=_TLS_PANEL,
-    ),
+actions_app = typer.Typer(
+    help="Routes, tasks, surveys and webhooks of the store: what is dead, what waits.",
+    no_args_is_help=True,
+)
+app.add_typer(actions_app, name="actions")
+app.add_typer(jobs_app, name="jobs")
+app.add_typer(signals_app, name="signals")
+app.add_typer(rules_app, name="rules")
+
+_ActionTenant = Annotated[str | None, typer.Option(help="Those of this tenant alone.")]
+_ActionKind = Annotated[str | None, typer.Option(help="Those of this kind alone.")]
+_ActionTarget = Annotated[
+    str | None, typer.Option(help="Those of this target alone; '' is the default target.")
 ]
 
 
@@ -156,7 +166,7 @@ async def _serve(settings: Settings) -> None:
 
     for number in signals:
         loop.add_signal_handler(number, drain)
-    await serve(settings, stop=stop)
+    await serve(settings, stop=stop, state_dir=_state_dir())
 
 
 @app.command()
@@ -166,21 +176,11 @@ def analyze(
         OutputFormat | None,
         typer.Option("--format", help="[default: table on a terminal, else json]"),
     ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Analyse there instead of in this process."),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(help=f"File with the bearer token; else {TOKEN_VARIABLE} is used, if set."),
-    ] = None,
-    tenant: Annotated[str | None, typer.Option(help="Tenant that the token must be of.")] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds that the server has for one conversation.")
-    ] = 60.0,
-    tls: Annotated[
-        bool, typer.Option("--tls", help="Encrypt.", rich_help_panel=_TLS_PANEL)
-    ] = False,
+    server: ServerOption = None,
+    token_file: TokenFileOption = None,
+    tenant: TenantOption = None,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    tls: TlsOption = False,
     tls_ca: CaOption = None,
     tls_cert: CertificateOption = None,
     tls_key: KeyOption = None,
@@ -272,25 +272,24 @@ def score(
     part_size: Annotated[
         int, typer.Option(min=1, help="Conversations between two checkpoints.")
     ] = 200,
+    engine: Annotated[
+        EngineName, typer.Option("--engine", help="Processes of this machine, or of a Ray cluster.")
+    ] = EngineName.LOCAL,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, help="[default: the processors that may be used here]"),
+        typer.Option(min=1, help="[default: the processors that may be used here, or in Ray]"),
     ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Score there instead of on this machine."),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(help=f"File with the bearer token; else {TOKEN_VARIABLE} is used, if set."),
-    ] = None,
-    tenant: Annotated[str | None, typer.Option(help="Tenant that the token must be of.")] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds that the server has for one conversation.")
-    ] = 60.0,
-    tls: Annotated[
-        bool, typer.Option("--tls", help="Encrypt.", rich_help_panel=_TLS_PANEL)
-    ] = False,
+    ray_address: Annotated[
+        str,
+        typer.Option(
+            envvar="RAY_ADDRESS", metavar="ADDRESS", help="Of the cluster; else one is started."
+        ),
+    ] = "local",
+    server: ServerOption = None,
+    token_file: TokenFileOption = None,
+    tenant: TenantOption = None,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    tls: TlsOption = False,
     tls_ca: CaOption = None,
     tls_cert: CertificateOption = None,
     tls_key: KeyOption = None,
@@ -306,10 +305,13 @@ def score(
     """
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other; give one")
+    if server is not None and engine is EngineName.RAY:
+        raise typer.BadParameter("--server and --engine ray exclude each other; give one")
     with _exit_codes():
         from moodline.cli.score import ScoreRequest, reading_of
         from moodline.cli.score import score as run_score
-        from moodline.jobs.engines.local import LocalProcesses, default_process_count
+        from moodline.jobs.engines.local import default_process_count, local_engine
+        from moodline.jobs.engines.ray_cluster import ray_engine
         from moodline.jobs.engines.remote import server_engine
         from moodline.jobs.folder import StartMode
         from moodline.telemetry.logging import configure_logging
@@ -341,11 +343,54 @@ def score(
                     tls=_tls(tls, tls_ca, tls_cert, tls_key, tls_server_name),
                     timeout_s=timeout,
                 )
-            return LocalProcesses(_settings(), process_count=processes or default_process_count())
+            if engine is EngineName.RAY:
+                return ray_engine(_settings(), address=ray_address, actor_count=processes)
+            return local_engine(_settings(), process_count=processes or default_process_count())
 
         is_complete = run_score(request, open_engine)
     if not is_complete:
         raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULTS", help="What `moodline score` wrote: files, folders."),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The page, *.html; replaced if it is there.")
+    ],
+    title: Annotated[str, typer.Option(help="Of the page.")] = "Conversation report",
+    top: Annotated[
+        int, typer.Option(min=1, max=1000, help="Conversations and tags that lists hold.")
+    ] = 10,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TAG", help="Only these; en stands for en-GB, too. Repeatable."),
+    ] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only these. Repeatable.")
+    ] = None,
+) -> None:
+    """Make one HTML page of results: mood, journey, urgency, pain points, best and worst.
+
+    It needs no network and holds nothing that was said; it names conversations by their ids.
+
+    Exits with 0, or 2 if arguments or results are wrong or something is missing.
+    """
+    with _exit_codes():
+        from moodline.cli.report import write_report
+        from moodline.reports.report import ReportRequest
+
+        request = ReportRequest(
+            results=tuple(results),
+            title=title,
+            languages=tuple(language or ()),
+            channels=tuple(channel or ()),
+            max_listed=top,
+        )
+        typer.echo(write_report(request, out), err=True)
 
 
 @app.command()
@@ -363,7 +408,7 @@ def probe(
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait.")] = 2.0,
     tls: Annotated[
         bool,
-        typer.Option("--tls", help="Encrypt; implied by the settings.", rich_help_panel=_TLS_PANEL),
+        typer.Option("--tls", help="Encrypt; implied by the settings.", rich_help_panel=TLS_PANEL),
     ] = False,
     tls_ca: CaOption = None,
     tls_cert: CertificateOption = None,
@@ -393,6 +438,189 @@ def probe(
         )
         typer.echo(status)
     if status != "SERVING":
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def backtest(
+    rules: Annotated[
+        str, typer.Argument(metavar="RULES", help="The rules to try: a file, or default.")
+    ],
+    transcripts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TRANSCRIPT...]", help="Files, folders, globs; - for input."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULES",
+            help="The rules in force: a file, or default. [default: MOODLINE_RULES__PATH]",
+        ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep scored conversations here; if it is there, take them instead of "
+            "transcripts. Holds what customers said.",
+        ),
+    ] = None,
+    supervisors: Annotated[int, typer.Option(min=1, help="People who share the alerts.")] = 1,
+    contacts_per_hour: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Of all agents. [default: by the contacts' durations]"),
+    ] = None,
+    alerts_per_100: Annotated[
+        float | None,
+        typer.Option(
+            "--alerts-per-100", min=0, help="Choose thresholds for so many alerts a 100 contacts."
+        ),
+    ] = None,
+    patch: Annotated[
+        Path | None, typer.Option(help="Write these thresholds as a patch of RULES.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures as JSON.")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with plots.")
+    ] = None,
+    format_name: Annotated[
+        str,
+        typer.Option("--from", metavar="FORMAT", help="Of all inputs. [default: by their content]"),
+    ] = "",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=ROLE", help="Role of a speaker, e.g. 'Speaker 0=agent'."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="THEIRS=OURS", help="Meaning of a column, e.g. 'Mesaj=text'."),
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
+    correct_roles: Annotated[
+        bool,
+        typer.Option("--correct-roles", help="Score by the roles that the words speak for."),
+    ] = False,
+) -> None:
+    """Tell what rules would have raised on past conversations, beside the rules in force.
+
+    The alerts are those that a live conversation would have had. Where conversations are labelled,
+    tells how right they are and how early (docs/backtest.md).
+
+    Exits with 0 if all was scored, 1 if some conversations failed, 2 if arguments, rules, settings,
+    model or files are wrong.
+    """
+    if patch is not None and alerts_per_100 is None:
+        raise typer.BadParameter("--patch needs --alerts-per-100; give both")
+    with _exit_codes():
+        from prometheus_client import CollectorRegistry
+
+        from moodline.app import find_artifact, find_rules, open_analyzer
+        from moodline.backtest.figures import Staffing
+        from moodline.cli.backtest import BacktestRequest, read_rules
+        from moodline.cli.backtest import backtest as run_backtest
+        from moodline.cli.score import reading_of
+        from moodline.cli.sinks import new_console
+        from moodline.telemetry.logging import configure_logging
+        from moodline.telemetry.metrics import Metrics
+
+        configure_logging(level="WARNING")
+        request = BacktestRequest(
+            rules=rules,
+            in_force=read_rules(against)[1] if against else find_rules(_settings()),
+            inputs=tuple(transcripts or ()),
+            reading=reading_of(
+                format_name=format_name,
+                roles=role or (),
+                columns=column or (),
+                encoding=encoding,
+                are_roles_corrected=correct_roles,
+                is_vcon_required=False,
+            ),
+            scores_file=scores,
+            staffing=Staffing(supervisors, contacts_per_hour),
+            alerts_per_100=alerts_per_100,
+            patch_file=patch,
+            json_file=json_file,
+            html_file=html_file,
+        )
+
+        def open_model() -> AbstractAsyncContextManager[ConversationAnalyzer]:
+            settings = _settings()
+            return open_analyzer(
+                settings,
+                artifact=find_artifact(settings),
+                metrics=Metrics(CollectorRegistry()),
+                # A dead loop refuses everything from then on, which ends the run.
+                on_fatal=lambda _error: None,
+            )
+
+        is_complete = run_backtest(request, open_model, new_console())
+    if not is_complete:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@actions_app.command("list")
+def list_actions(
+    state: Annotated[ListedState, typer.Option(help="Where they stand.")] = ListedState.DEAD,
+    tenant: _ActionTenant = None,
+    kind: _ActionKind = None,
+    target: _ActionTarget = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option("--format", help="[default: table on a terminal, else json]"),
+    ] = None,
+) -> None:
+    """List actions of MOODLINE_STORE__URL, those planned last first; dead ones unless you say.
+
+    Exits with 0, or with 1 if the store cannot be used, 2 if settings are wrong.
+    """
+    with _exit_codes():
+        from moodline.cli.actions import draw, find_actions, write_json
+        from moodline.store.actions import ActionFilter
+        from moodline.store.tables import ActionState
+
+        states = tuple(ActionState) if state is ListedState.ALL else (ActionState(state),)
+        wanted = ActionFilter(tenant=tenant, kind=kind, target=target)
+        found = asyncio.run(find_actions(_store_url(), wanted, states=states, limit=limit))
+        if output_format is OutputFormat.TABLE or (output_format is None and sys.stdout.isatty()):
+            draw(found)
+        else:
+            write_json(found, sys.stdout)
+
+
+@actions_app.command()
+def replay(
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY]...", help="Idempotency keys, as `list` shows them."),
+    ] = None,
+    replay_all: Annotated[
+        bool, typer.Option("--all", help="All dead actions, or all that the options choose.")
+    ] = False,
+    tenant: _ActionTenant = None,
+    kind: _ActionKind = None,
+    target: _ActionTarget = None,
+) -> None:
+    """Make dead actions due again; a running server delivers them within seconds.
+
+    They keep their keys, so a receiver that has done one already does nothing.
+
+    Exits with 0, or with 1 if nothing was replayed or the store cannot be used, 2 if arguments or
+    settings are wrong.
+    """
+    if bool(keys) is replay_all:
+        raise typer.BadParameter("name KEYs, or say --all; not both")
+    with _exit_codes():
+        from moodline.cli.actions import replay_actions
+        from moodline.store.actions import ActionFilter
+
+        wanted = ActionFilter(tenant=tenant, kind=kind, target=target, keys=keys or ())
+        count = asyncio.run(replay_actions(_store_url(), wanted))
+    typer.echo(f"replayed: {count}", err=True)
+    if not count:
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -450,17 +678,50 @@ def demo(
 
 
 @contextmanager
+def connected(
+    server: str,
+    *,
+    token_file: Path | None,
+    tenant: str | None,
+    timeout_s: float,
+    tls: bool,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_server_name: str,
+) -> Iterator[MoodlineClient]:
+    """Open a client by the options of a command; leave with the code of what goes wrong with it."""
+    with _exit_codes():
+        from moodline.client import MoodlineClient
+
+        options = _tls(tls, tls_ca, tls_cert, tls_key, tls_server_name)
+        with MoodlineClient(
+            server, token=_token(token_file), tenant=tenant, tls=options, timeout_s=timeout_s
+        ) as client:
+            yield client
+
+
+@contextmanager
 def _exit_codes(*, no_server: ExitCode = ExitCode.NO_SERVER) -> Iterator[None]:
     """Say what went wrong on standard error and leave with the code that tells it."""
+    from moodline.backtest.errors import BacktestError
     from moodline.client import MoodlineRpcError
-    from moodline.errors import ArtifactError, MoodlineError, SettingsError
+    from moodline.errors import ArtifactError, MoodlineError, RuleSetError, SettingsError
     from moodline.jobs.errors import JobError
+    from moodline.reports.errors import ReportError
 
     try:
         yield
     except BrokenPipeError:
         raise  # Whoever read our output has enough; typer leaves quietly.
-    except (SettingsError, ArtifactError, JobError) as error:
+    except (
+        SettingsError,
+        ArtifactError,
+        JobError,
+        BacktestError,
+        ReportError,
+        RuleSetError,
+    ) as error:
         code, message = ExitCode.WRONG_USAGE, str(error)
     except OSError as error:
         code, message = ExitCode.WRONG_USAGE, f"{error.filename or 'input'}: {error.strerror}"
@@ -488,6 +749,29 @@ def _settings(
     }
     environ |= {name: str(value) for name, value in replaced.items() if value is not None}
     return load_settings(environ)
+
+
+def _state_dir() -> Path:
+    """Where signals are kept unless settings say. Source: XDG Base Directory Specification."""
+    state_home = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state_home.is_absolute():
+        state_home = Path(os.environ.get("HOME", "/")) / ".local" / "state"
+    return state_home / "moodline"
+
+
+def _store_url() -> str:
+    """Return where the signals of the settings are kept.
+
+    Raises:
+        SettingsError: If they are kept nowhere.
+    """
+    from moodline.app import store_url
+    from moodline.errors import SettingsError
+
+    url = store_url(_settings(), _state_dir())
+    if url is None:
+        raise SettingsError("MOODLINE_STORE__URL is `none`, so there are no actions; name a store.")
+    return url
 
 
 def _token(token_file: Path | None) -> str | None:

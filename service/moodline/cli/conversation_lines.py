@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from google.protobuf.duration_pb2 import Duration
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from moodline.errors import FieldViolation, InvalidRequestError
-from moodline.jobs.fields import as_in_the_line
+from moodline.jobs.fields import as_in_the_line, duration_of
 from moodline.json_lines import load_json
 from moodline.rpc.validation import RequestValidator
 from moodline.transcripts.records import misspelling, violations_of, whole_characters
@@ -97,8 +96,8 @@ class _TurnRecord(_Record):
             text=self.text,
             turn_id=self.turn_id,
             participant_id=self.participant_id,
-            start_offset=_duration(self.start_ms),
-            end_offset=_duration(self.end_ms),
+            start_offset=duration_of(self.start_ms),
+            end_offset=duration_of(self.end_ms),
         )
 
 
@@ -121,14 +120,6 @@ class _ConversationRecord(_Record):
         for turn in self.turns or ():
             keys.update(f"turns[].{key}" for key in turn.model_extra or ())
         return frozenset(keys)
-
-
-def _duration(offset_ms: int | None) -> Duration | None:
-    if offset_ms is None:
-        return None
-    duration = Duration()
-    duration.FromMilliseconds(offset_ms)
-    return duration
 
 
 def _misspelling(key: str) -> FieldViolation | None:

@@ -20,13 +20,14 @@ from rich.console import Console
 from rich.text import Text
 
 from moodline.app import ServerAddress, serve
-from moodline.cli import render
+from moodline.cli import render, render_signals
 from moodline.cli.conversation_lines import LineParser
 from moodline.client import (
     AsyncMoodlineClient,
     ConversationAnalysis,
     MoodlineRpcError,
     RetryPolicy,
+    StreamSignals,
     StreamTurnResult,
 )
 from moodline.limits import Limits
@@ -69,7 +70,7 @@ async def open_server(environ: dict[str, str]) -> AsyncIterator[DemoServer]:
         "name": "demo",
         "sha256": hashlib.sha256(token.encode()).hexdigest(),
         "tenant": _TENANT,
-        "scopes": ["analysis"],
+        "scopes": ["analysis", "signals"],
     }
     with TemporaryDirectory(prefix="moodline-demo-") as directory:
         tokens_file = Path(directory) / "tokens.yaml"
@@ -80,6 +81,7 @@ async def open_server(environ: dict[str, str]) -> AsyncIterator[DemoServer]:
                 "MOODLINE_SERVER__HOST": HOST,
                 "MOODLINE_SERVER__PORT": "0",
                 "MOODLINE_AUTH__TOKENS_FILE": str(tokens_file),
+                "MOODLINE_STORE__URL": f"sqlite:///{directory}/moodline.db",
             }
         )
         stop = asyncio.Event()
@@ -141,10 +143,16 @@ class Demo:
         self._console.print(render.conversation_heading(conversation))
         flags = render.FlagTracker()
         reads: list[render.ReadTurn] = []
+
+        def show_signals(told: StreamSignals) -> None:
+            events = render_signals.turn_events(told.events, language=conversation.language)
+            self._console.print(events)
+
         async with client.stream(
             conversation.conversation_id,
             channel=conversation.channel,
             language=conversation.language,
+            on_signals=show_signals,
         ) as stream:
             for index, turn in enumerate(conversation.turns):
                 await asyncio.sleep(self._pace_s)
@@ -193,6 +201,7 @@ class Demo:
             service = "moodline.v1.AnalysisService"
             commands += [
                 f"MOODLINE_TOKEN={server.token} {program} analyze FILE --server {server.target}",
+                f"MOODLINE_TOKEN={server.token} {program} signals --server {server.target} list",
                 f"grpcurl -plaintext {metadata} {server.target} {service}/GetCapabilities",
             ]
         else:

@@ -136,6 +136,7 @@ def score(
         terms = JobTerms(
             model_version=engine.identity.model_version,
             configuration_digest=engine.identity.configuration_digest,
+            rule_set_digest=engine.identity.rule_set_digest,
             output_format=request.result_format,
             reading=_described(request.reading),
         )

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from rich.console import Console
 
-from moodline.cli import render
+from moodline.cli import render, render_signals
 from moodline.errors import FieldViolation
 from moodline.jobs.answers import analysis_line
 from moodline.v1.analysis_pb2 import ConversationAnalysis
@@ -78,3 +78,7 @@ class TableSink(_Problems):
             conversation, analysis, render.look_of(self._console), width=self._console.width
         )
         self._console.print(block)
+        if analysis.signals:
+            self._console.print(
+                render_signals.rollup_signals(analysis.signals, language=analysis.language)
+            )

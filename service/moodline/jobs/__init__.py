@@ -1,6 +1,6 @@
 """Scoring jobs: many transcripts in, results in files, restartable at any moment (docs/batch.md).
 
-    with LocalProcesses(settings, process_count=2) as engine:
+    with local_engine(settings, process_count=2) as engine:
         with open_job_folder(out, terms, mode) as folder:
             summary = run_job(read_items(files, reading, folder.sources), engine, output, folder)
 

@@ -3,62 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry
 
 from moodline.analyzer import ConversationAnalyzer
-from moodline.app import find_artifact, open_analyzer
-from moodline.batching.planner import Priority
+from moodline.app import find_artifact, find_rules, open_analyzer, signal_engine
 from moodline.client import AsyncMoodlineClient, MoodlineRpcError, TlsOptions
-from moodline.errors import (
-    DrainingError,
-    FieldViolation,
-    InvalidRequestError,
-    MoodlineError,
-    NotReadyError,
-    OverloadedError,
-)
+from moodline.errors import FieldViolation, InvalidRequestError, MoodlineError
+from moodline.jobs.answers import Answer, Refused, Scored, analysis_line
 from moodline.jobs.fields import as_in_the_line
+from moodline.jobs.model import Analyze, ConversationError, ModelIdentity, analyze_in_job
 from moodline.rpc.convert import analysis_to_proto, conversation_from_proto
+from moodline.rpc.validation import RequestValidator
 from moodline.settings import Settings
+from moodline.signals.engine import SignalEngine
 from moodline.telemetry.metrics import Metrics
 from moodline.v1.analysis_pb2 import ConversationAnalysis
 from moodline.v1.conversation_pb2 import Conversation
-
-Analyze: TypeAlias = Callable[[Conversation], Awaitable[ConversationAnalysis]]
-"""Analyses a validated conversation. Raises `ConversationError` if that one cannot be analysed, any
-other error if none can."""
-
-
-class ConversationError(Exception):
-    """One conversation cannot be analysed; those after it may well be.
-
-    Attributes:
-        violations: What is wrong with it, by field as in the line; at least one.
-        code: Stable UPPER_SNAKE name of the cause.
-    """
-
-    def __init__(
-        self,
-        violations: tuple[FieldViolation, ...],
-        *,
-        code: str = InvalidRequestError.reason,
-    ) -> None:
-        super().__init__(f"{len(violations)} violations")
-        self.violations = violations
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class ModelIdentity:
-    """What decides the results besides the conversations, as results carry it."""
-
-    model_version: str
-    configuration_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +41,7 @@ async def open_local(settings: Settings) -> AsyncIterator[ReadyModel]:
         ArtifactError: If the artifact is not what its manifest says.
     """
     artifact = await asyncio.to_thread(find_artifact, settings)
+    engine = signal_engine(await asyncio.to_thread(find_rules, settings), artifact)
     # A dead loop refuses everything from then on, which ends the run; there is nobody else to tell.
     async with open_analyzer(
         settings,
@@ -85,30 +50,24 @@ async def open_local(settings: Settings) -> AsyncIterator[ReadyModel]:
         on_fatal=lambda _error: None,
     ) as analyzer:
         yield ReadyModel(
-            ModelIdentity(artifact.model_version, artifact.digest),
-            lambda conversation: _analyze_locally(analyzer, conversation),
+            ModelIdentity(artifact.model_version, artifact.digest, engine.rule_set.digest),
+            lambda conversation: _analyze_locally(analyzer, engine, conversation),
         )
 
 
 async def _analyze_locally(
-    analyzer: ConversationAnalyzer, conversation: Conversation
+    analyzer: ConversationAnalyzer, engine: SignalEngine, message: Conversation
 ) -> ConversationAnalysis:
-    while True:
-        try:
-            analysis = await analyzer.analyze(
-                conversation_from_proto(conversation), priority=Priority.BULK, mode="batch"
-            )
-        except OverloadedError as error:
-            # Only by the other conversations of this very run, which end.
-            await asyncio.sleep(error.retry_after_s)
-        except InvalidRequestError as error:
-            raise ConversationError(error.violations, code=error.reason) from None
-        except (NotReadyError, DrainingError):
-            raise
-        except MoodlineError as error:
-            raise ConversationError((FieldViolation("", str(error)),), code=error.reason) from None
-        else:
-            return analysis_to_proto(analysis)
+    conversation = conversation_from_proto(message)
+    analysis = await analyze_in_job(analyzer, conversation)
+    session = engine.open(
+        conversation.conversation_id,
+        channel=conversation.channel,
+        attributes=conversation.attributes,
+    )
+    await analyzer.pacer.map(session.add, analysis.turns)
+    session.finish()
+    return analysis_to_proto(analysis, signals=session.signals)
 
 
 @asynccontextmanager
@@ -126,7 +85,11 @@ async def open_remote(
     ) as client:
         capabilities = await client.capabilities()
         yield ReadyModel(
-            ModelIdentity(capabilities.model_version, capabilities.configuration_digest),
+            ModelIdentity(
+                capabilities.model_version,
+                capabilities.configuration_digest,
+                capabilities.rule_set.rule_set_digest,
+            ),
             lambda conversation: _analyze_remotely(client, conversation),
         )
 
@@ -148,3 +111,33 @@ async def _analyze_remotely(
         or (FieldViolation("", str(outcome)),),
         code=outcome.reason or outcome.code.name,
     )
+
+
+async def answer(message: bytes, analyze: Analyze, validator: RequestValidator) -> Answer:
+    """Analyse one conversation, by the rules of the server.
+
+    Args:
+        message: A serialized `moodline.v1.Conversation`, not validated yet.
+        analyze: Where it is analysed.
+        validator: The rules.
+
+    Raises:
+        MoodlineError: If the engine is gone.
+        MoodlineRpcError: If the server is gone or refuses the caller.
+    """
+    conversation = Conversation.FromString(message)
+    violations = await validator.check_conversation(conversation, path="")
+    if violations:
+        return Refused(InvalidRequestError.reason, tuple(map(as_in_the_line, violations)))
+    try:
+        analysis = await analyze(conversation)
+        # In a thread: a long result takes many milliseconds, in which the next engine call is due.
+        return Scored(await asyncio.to_thread(analysis_line, analysis))
+    except ConversationError as error:
+        return Refused(error.code, error.violations)
+    except (MoodlineError, MoodlineRpcError):
+        raise
+    # Our bug, and its message may quote the conversation; the others are scored all the same.
+    except Exception as error:  # noqa: BLE001
+        problem = f"made moodline fail with {type(error).__name__}; report it"
+        return Refused("INTERNAL", (FieldViolation("", problem),))

@@ -1,8 +1,10 @@
-"""Names of fields as people meet them in JSON lines, where requests name them otherwise."""
+"""What JSON lines and requests say differently: names of fields, and times."""
 
 from __future__ import annotations
 
 from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
 
 from moodline.errors import FieldViolation
 
@@ -17,3 +19,16 @@ def as_in_the_line(violation: FieldViolation) -> FieldViolation:
         field = field.replace(proto_name, key)
         description = description.replace(proto_name, key)
     return FieldViolation(field, description)
+
+
+def duration_of(offset_ms: int | None) -> Duration | None:
+    """Return a time of a line as a request has it.
+
+    Raises:
+        ValueError: If it is out of the range of `google.protobuf.Duration`.
+    """
+    if offset_ms is None:
+        return None
+    duration = Duration()
+    duration.FromMilliseconds(offset_ms)
+    return duration

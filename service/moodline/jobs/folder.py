@@ -41,6 +41,7 @@ class JobTerms:
 
     model_version: str
     configuration_digest: str
+    rule_set_digest: str
     output_format: str
     reading: str
 
@@ -111,9 +112,9 @@ class JobFolder:
         part.mkdir()
         write(part)
         for file in part.iterdir():
-            _flush_to_disk(file)
-        _flush_to_disk(part)
-        _flush_to_disk(self._path)
+            flush_to_disk(file)
+        flush_to_disk(part)
+        flush_to_disk(self._path)
         entry = {
             "part": part.name,
             "counts": asdict(counts),
@@ -152,9 +153,9 @@ class JobFolder:
         assembled = self._path / _ASSEMBLED
         assemble(parts, assembled)
         for file in assembled.rglob("*") if assembled.is_dir() else [assembled]:
-            _flush_to_disk(file)
+            flush_to_disk(file)
         assembled.replace(out)
-        _flush_to_disk(out.parent)
+        flush_to_disk(out.parent)
         shutil.rmtree(self._path)
 
     def _join(self, files: list[Path], out: Path) -> None:
@@ -163,7 +164,7 @@ class JobFolder:
             return
         joined = self._path / out.name
         join_files(present, joined)
-        _flush_to_disk(joined)
+        flush_to_disk(joined)
         joined.replace(out)
 
     def _part(self, number: int) -> Path:
@@ -173,6 +174,19 @@ class JobFolder:
 def job_folder_path(out: Path) -> Path:
     """Return where the folder of the job that makes an output is."""
     return out.with_name(out.name + ".job")
+
+
+def committed_parts(out: Path) -> list[Path]:
+    """Return the parts of a job that is not finished, in order, while it runs or not.
+
+    They are gone once it is finished: then the output is there.
+    """
+    folder = job_folder_path(out)
+    try:
+        with (folder / _JOURNAL_FILE).open("rb") as journal:
+            return [folder / json.loads(line)["part"] for line in journal if line.endswith(b"\n")]
+    except FileNotFoundError:
+        return []
 
 
 def prepare_output(out: Path, mode: StartMode) -> bool:
@@ -240,7 +254,7 @@ def _agree(terms_file: Path, terms: JobTerms) -> None:
         content = json.dumps(asdict(terms), ensure_ascii=False, indent=1)
         draft = terms_file.with_suffix(".tmp")
         draft.write_text(content + "\n", encoding="utf-8")
-        _flush_to_disk(draft)
+        flush_to_disk(draft)
         draft.replace(terms_file)
         return
     disagreement = terms.disagreement(earlier)
@@ -281,7 +295,8 @@ def join_files(files: list[Path], out: Path, *, skipped_lines: int = 0) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Return when the system has written a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

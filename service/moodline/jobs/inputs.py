@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterator, Sequence
@@ -22,15 +23,27 @@ class InputFile:
     Attributes:
         name: As results name it: the path as it was given or found.
         byte_count: None for standard input.
+        root: The folder that the name counts from and the file may not be outside of, through
+            symbolic links either; None for the working folder and no such bound.
     """
 
     name: str
     byte_count: int | None
+    root: Path | None = None
 
     @property
     def path(self) -> Path | None:
-        """Where it is; None for standard input."""
-        return None if self.byte_count is None else Path(self.name)
+        """Where it is; None for standard input.
+
+        Raises:
+            OSError: If it leads out of its root.
+        """
+        if self.root is None:
+            return None if self.byte_count is None else Path(self.name)
+        path = (self.root / self.name).resolve()
+        if not path.is_relative_to(self.root.resolve()):
+            raise PermissionError(errno.EACCES, "it leads out of the input root")
+        return path
 
 
 def find_inputs(arguments: Sequence[str], *, excluded: Sequence[Path] = ()) -> list[InputFile]:
@@ -52,7 +65,7 @@ def find_inputs(arguments: Sequence[str], *, excluded: Sequence[Path] = ()) -> l
             found[Path(STDIN_ARGUMENT)] = InputFile(STDIN_NAME, None)
             continue
         count = 0
-        for name in _names(argument):
+        for name in names_of(argument):
             count += 1
             path = Path(name).resolve()
             if path not in found and left_out.isdisjoint((path, *path.parents)):
@@ -64,21 +77,29 @@ def find_inputs(arguments: Sequence[str], *, excluded: Sequence[Path] = ()) -> l
     return list(found.values())
 
 
-def _names(argument: str) -> Iterator[str]:
-    if os.path.lexists(argument):
-        yield from _files_at(argument)
+def names_of(argument: str, *, root: Path | None = None) -> Iterator[str]:
+    """Yield the names of the files that a path, a folder or a glob stands for.
+
+    Args:
+        argument: Counts from the root.
+        root: A folder, and what the names count from, too; None for the working folder.
+    """
+    prefix = "" if root is None else os.path.join(root, "")  # noqa: PTH118
+    if os.path.lexists(prefix + argument):
+        yield from _files_at(argument, prefix)
         return
-    for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207 - keeps the name
-        yield from _files_at(match)
+    for match in sorted(glob.glob(argument, root_dir=root, recursive=True)):  # noqa: PTH207 - keeps the name
+        yield from _files_at(match, prefix)
 
 
-def _files_at(name: str) -> Iterator[str]:
-    if not Path(name).is_dir():
+def _files_at(name: str, prefix: str) -> Iterator[str]:
+    if not Path(prefix + name).is_dir():
         yield name
         return
-    for folder, folders, files in os.walk(name):
+    for folder, folders, files in os.walk(prefix + name):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
-        yield from (os.path.join(folder, one) for one in sorted(files) if one[0] != ".")  # noqa: PTH118
+        inside = folder[len(prefix) :]
+        yield from (os.path.join(inside, one) for one in sorted(files) if one[0] != ".")  # noqa: PTH118
 
 
 def _byte_count(path: Path) -> int:

@@ -6,13 +6,13 @@ import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO, Final
-
-from google.protobuf.duration_pb2 import Duration
 
 from moodline.errors import FieldViolation
 from moodline.jobs.answers import Refused
 from moodline.jobs.errors import JobError
+from moodline.jobs.fields import duration_of
 from moodline.jobs.inputs import InputFile
 from moodline.transcripts import (
     ReadOptions,
@@ -161,22 +161,24 @@ class _Reader:
 
     def items(self, file: InputFile, byte_base: int) -> Iterator[Item]:
         """Yield the items of one file; what goes wrong is an item, too."""
-        path = file.path
-        if path is None:
-            yield from self._items_of(file, sys.stdin.buffer, byte_base)
-            return
         try:
-            stream = path.open("rb")
+            path = file.path
+            stream = sys.stdin.buffer if path is None else path.open("rb")
         except OSError as error:
             problem = f"cannot be opened: {error.strerror or type(error).__name__}"
             yield _unreadable(file.name, 1, (FieldViolation("", problem),), byte_base)
             return
+        if path is None:
+            yield from self._items_of(file.name, stream, None, byte_base)
+            return
         with stream:
-            yield from self._items_of(file, stream, byte_base)
+            yield from self._items_of(file.name, stream, path, byte_base)
 
-    def _items_of(self, file: InputFile, stream: BinaryIO, byte_base: int) -> Iterator[Item]:
+    def _items_of(
+        self, name: str, stream: BinaryIO, path: Path | None, byte_base: int
+    ) -> Iterator[Item]:
         reading = self._reading
-        source = TranscriptSource(file.name, stream, path=file.path)
+        source = TranscriptSource(name, stream, path=path)
         read = read_transcripts(
             source,
             formats=reading.formats,
@@ -184,10 +186,10 @@ class _Reader:
             options=reading.options,
         )
         for number, entry in enumerate(read, 1):
-            position = byte_base + (0 if file.path is None else stream.tell())
+            position = byte_base + (0 if path is None else stream.tell())
             if isinstance(entry, UnreadableItem):
                 yield _unreadable(
-                    file.name,
+                    name,
                     number,
                     entry.violations,
                     position,
@@ -195,7 +197,7 @@ class _Reader:
                     conversation_id=entry.conversation_id,
                 )
             else:
-                yield self._item(file.name, number, entry, position)
+                yield self._item(name, number, entry, position)
 
     def _item(self, source: str, number: int, transcript: Transcript, position: int) -> Item:
         transcript = self._examined(transcript)
@@ -273,17 +275,9 @@ def conversation_message(transcript: Transcript) -> Conversation:
                 text=turn.text,
                 turn_id=turn.turn_id,
                 participant_id=turn.participant_id,
-                start_offset=_duration(turn.start_ms),
-                end_offset=_duration(turn.end_ms),
+                start_offset=duration_of(turn.start_ms),
+                end_offset=duration_of(turn.end_ms),
             )
             for turn in transcript.turns
         ),
     )
-
-
-def _duration(offset_ms: int | None) -> Duration | None:
-    if offset_ms is None:
-        return None
-    duration = Duration()
-    duration.FromMilliseconds(offset_ms)
-    return duration

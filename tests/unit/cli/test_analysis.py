@@ -10,7 +10,7 @@ import pytest
 from moodline.cli.analysis import MAX_IN_FLIGHT, analyze_lines
 from moodline.cli.conversation_lines import LineParser
 from moodline.errors import FieldViolation, NotReadyError
-from moodline.jobs.analyzing import Analyze, ConversationError
+from moodline.jobs.model import Analyze, ConversationError
 from moodline.limits import Limits
 from moodline.rpc.validation import RequestValidator
 from moodline.v1.analysis_pb2 import ConversationAnalysis

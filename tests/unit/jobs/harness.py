@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from moodline.errors import EngineDiedError, FieldViolation
-from moodline.jobs.analyzing import ModelIdentity
 from moodline.jobs.answers import Answer, Refused, Scored, analysis_line
 from moodline.jobs.folder import JobTerms, StartMode, open_job_folder, prepare_output
 from moodline.jobs.inputs import find_inputs
 from moodline.jobs.items import Item, Reading, SourceEnd, read_items
+from moodline.jobs.model import ModelIdentity
 from moodline.jobs.outputs.output import ERRORS_FILE, Output
 from moodline.jobs.run import OutcomeListener, run_job
 from moodline.transcripts import load_formats
 from moodline.v1.analysis_pb2 import ConversationAnalysis
 from moodline.v1.conversation_pb2 import Conversation
 
-IDENTITY = ModelIdentity("pretended 1", "d1")
-TERMS = JobTerms("pretended 1", "d1", "jsonl", "")
+IDENTITY = ModelIdentity("pretended 1", "d1", "r1")
+TERMS = JobTerms("pretended 1", "d1", "r1", "jsonl", "")
 READING = Reading(load_formats())
 REFUSED_ID = "refused"
 

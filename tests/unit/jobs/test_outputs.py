@@ -57,7 +57,7 @@ def test_a_line_is_the_analysis_with_its_origin_in_front(source: Path, tmp_path:
     assert isinstance(answer, Scored)
     assert first == {
         "status": "scored", "source": str(source), "number": 1, "place": "conversation 1",
-        "transcript_warnings": [], **answer.record(),
+        "transcript_warnings": [], "channel": "chat", **answer.record(),
     }  # fmt: skip
 
 

@@ -168,9 +168,13 @@ def test_a_kill_after_the_output_got_its_name_leaves_nothing_to_do(
 @pytest.mark.parametrize(
     ("terms", "told"),
     [
-        (JobTerms("pretended 2", "d1", "jsonl", ""), "model version was pretended 1, now is"),
-        (JobTerms("pretended 1", "d2", "jsonl", ""), "configuration digest was d1, now is d2"),
-        (JobTerms("pretended 1", "d1", "csv", ""), "output format was jsonl, now is csv"),
+        (JobTerms("pretended 2", "d1", "r1", "jsonl", ""), "model version was pretended 1, now is"),
+        (
+            JobTerms("pretended 1", "d2", "r1", "jsonl", ""),
+            "configuration digest was d1, now is d2",
+        ),
+        (JobTerms("pretended 1", "d1", "r2", "jsonl", ""), "rule set digest was r1, now is r2"),
+        (JobTerms("pretended 1", "d1", "r1", "csv", ""), "output format was jsonl, now is csv"),
     ],
 )
 def test_other_terms_are_refused(source: Path, tmp_path: Path, terms: JobTerms, told: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Protocol
 
-from moodline.jobs.analyzing import ModelIdentity
 from moodline.jobs.answers import Answer
+from moodline.jobs.model import ModelIdentity
 
 
 class ScoringEngine(Protocol):

@@ -6,18 +6,20 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Final, Self, TypeAlias
+from multiprocessing.process import BaseProcess
+from typing import Final, TypeAlias
 
 from moodline.cpu_quota import cpu_quota
 from moodline.errors import ArtifactError, EngineDiedError
-from moodline.jobs.analyzing import ModelIdentity, open_local
+from moodline.jobs.analyzing import open_local
 from moodline.jobs.answers import Answer
-from moodline.jobs.engines.scoring_thread import ScoringThread
+from moodline.jobs.engines.scoring_thread import scoring_thread
+from moodline.jobs.model import ModelIdentity
 from moodline.settings import Settings
 from moodline.telemetry.logging import configure_logging
 
@@ -41,39 +43,35 @@ def default_process_count() -> int:
     return cpu_quota()
 
 
+@contextmanager
+def local_engine(settings: Settings, *, process_count: int) -> Iterator[LocalProcesses]:
+    """Run processes that hold the model each.
+
+    Args:
+        settings: Of the model; the threads of each process are its share of the processors, unless
+            the settings name a number.
+        process_count: At least 1.
+
+    Raises:
+        ArtifactError: If the model is not what its manifest says.
+        EngineDiedError: If a process ends before it is ready.
+    """
+    threads = settings.engine.intra_op_threads or max(1, cpu_quota() // process_count)
+    engine = settings.engine.model_copy(update={"intra_op_threads": threads})
+    settings = settings.model_copy(update={"engine": engine})
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_scoring_process(settings)) for _ in range(process_count)]
+        identities = [process.wait_until_ready() for process in processes]
+        yield LocalProcesses(processes, identities[0])
+
+
 class LocalProcesses:
     """An engine of several processes; each conversation goes to the one with the least to do."""
 
-    def __init__(self, settings: Settings, *, process_count: int) -> None:
-        """Take what is needed; nothing is started here.
-
-        Args:
-            settings: Of the model; the threads of each process are its share of the processors,
-                unless the settings name a number.
-            process_count: At least 1.
-        """
-        threads = settings.engine.intra_op_threads or max(1, cpu_quota() // process_count)
-        engine = settings.engine.model_copy(update={"intra_op_threads": threads})
-        self._settings = settings.model_copy(update={"engine": engine})
-        self._process_count = process_count
-        self._processes: list[_ScoringProcess] = []
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            for _ in range(self._process_count):
-                self._processes.append(stack.enter_context(_ScoringProcess(self._settings)))
-            for process in self._processes:
-                self._identity = process.wait_until_ready()
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(error_type, error, frames)
+    def __init__(self, processes: Sequence[_ScoringProcess], identity: ModelIdentity) -> None:
+        """Made by `local_engine` alone."""
+        self._processes = processes
+        self._identity = identity
 
     @property
     def identity(self) -> ModelIdentity:
@@ -83,26 +81,43 @@ class LocalProcesses:
     @property
     def max_in_flight(self) -> int:
         """How many conversations fill all processes."""
-        return IN_FLIGHT_PER_PROCESS * self._process_count
+        return IN_FLIGHT_PER_PROCESS * len(self._processes)
 
     def submit(self, message: bytes) -> Future[Answer]:
         """Begin to analyse a conversation; see `ScoringEngine.submit`."""
         return min(self._processes, key=lambda process: process.pending_count).submit(message)
 
 
+@contextmanager
+def _scoring_process(settings: Settings) -> Iterator[_ScoringProcess]:
+    # A forked process would inherit threads and locks in the middle of what they do.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(
+        target=_score_for_parent, args=(theirs, settings), name="moodline-scoring", daemon=True
+    )
+    process.start()
+    # Ours must be the only ends, so that each side notices the end of the other.
+    theirs.close()
+    scoring = _ScoringProcess(process, ours)
+    try:
+        yield scoring
+        with suppress(OSError):
+            ours.send(None)
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        scoring.join()
+        ours.close()
+
+
 class _ScoringProcess:
     """One process, and the thread that receives its answers."""
 
-    def __init__(self, settings: Settings) -> None:
-        # A forked process would inherit threads and locks in the middle of what they do.
-        context = multiprocessing.get_context("spawn")
-        self._connection, self._theirs = context.Pipe()
-        self._process = context.Process(
-            target=_score_for_parent,
-            args=(self._theirs, settings),
-            name="moodline-scoring",
-            daemon=True,
-        )
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        self._process = process
+        self._connection = connection
         self._receiver = threading.Thread(
             target=self._receive, name="moodline-receive", daemon=True
         )
@@ -110,28 +125,6 @@ class _ScoringProcess:
         self._is_alive = True
         self._pending: dict[int, Future[Answer]] = {}
         self._submitted_count = 0
-
-    def __enter__(self) -> Self:
-        self._process.start()
-        # Ours must be the only ends, so that each side notices the end of the other.
-        self._theirs.close()
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
-        if error is None:
-            with suppress(OSError):
-                self._connection.send(None)
-        else:
-            self._process.terminate()
-        self._process.join()
-        if self._receiver.ident is not None:
-            self._receiver.join()
-        self._connection.close()
 
     @property
     def pending_count(self) -> int:
@@ -146,6 +139,12 @@ class _ScoringProcess:
             raise ArtifactError(hello)
         self._receiver.start()
         return hello
+
+    def join(self) -> None:
+        """Wait for the end of the process, and of what it still had to say."""
+        self._process.join()
+        if self._receiver.ident is not None:
+            self._receiver.join()
 
     def submit(self, message: bytes) -> Future[Answer]:
         future: Future[Answer] = Future()
@@ -194,13 +193,14 @@ def _score_for_parent(connection: Connection, settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(level="WARNING")
     try:
-        with ScoringThread(
+        with scoring_thread(
             lambda: open_local(settings), max_in_flight=IN_FLIGHT_PER_PROCESS
         ) as scoring:
             connection.send(scoring.identity)
+            replier = _Replier(connection)
             while (request := _next_request(connection)) is not None:
                 number, message = request
-                scoring.submit(message).add_done_callback(partial(_reply, connection, number))
+                scoring.submit(message).add_done_callback(partial(replier.reply, number))
     except ArtifactError as error:
         connection.send(str(error))
 
@@ -214,9 +214,20 @@ def _next_request(connection: Connection) -> _Request:
     return request
 
 
-def _reply(connection: Connection, number: int, answered: Future[Answer]) -> None:
-    if answered.cancelled():
-        return
-    error = answered.exception()
-    with suppress(OSError):
-        connection.send((number, str(error) if error else answered.result()))
+class _Replier:
+    """Sends answers from whichever thread has one: the loop's, or the one that submitted.
+
+    A long message is written in pieces, between which those of another would end up.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def reply(self, number: int, answered: Future[Answer]) -> None:
+        if answered.cancelled():
+            return
+        error = answered.exception()
+        reply: _Reply = (number, str(error) if error else answered.result())
+        with self._lock, suppress(OSError):
+            self._connection.send(reply)

@@ -4,57 +4,67 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractAsyncContextManager, contextmanager
 
-from moodline.jobs.analyzing import ModelIdentity, ReadyModel
-from moodline.jobs.answers import Answer, answer
+from moodline.jobs.analyzing import ReadyModel, answer
+from moodline.jobs.answers import Answer
+from moodline.jobs.model import ModelIdentity
 from moodline.limits import Limits
 from moodline.rpc.validation import RequestValidator
 
 
+@contextmanager
+def scoring_thread(
+    open_model: Callable[[], AbstractAsyncContextManager[ReadyModel]], *, max_in_flight: int
+) -> Iterator[ScoringThread]:
+    """Run an event loop with a model in it.
+
+    Args:
+        open_model: Opens the model, inside the loop; what it raises is raised here.
+        max_in_flight: How many conversations may be analysed at a time; not enforced.
+    """
+    opened: Future[tuple[asyncio.AbstractEventLoop, ReadyModel]] = Future()
+    is_over = asyncio.Event()
+
+    async def serve() -> None:
+        try:
+            async with open_model() as model:
+                opened.set_result((asyncio.get_running_loop(), model))
+                await is_over.wait()
+        except BaseException as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
+
+    thread = threading.Thread(
+        target=lambda: asyncio.run(serve()), name="moodline-scoring", daemon=True
+    )
+    thread.start()
+    loop, model = opened.result()
+    try:
+        yield ScoringThread(loop, model, max_in_flight)
+    finally:
+        loop.call_soon_threadsafe(is_over.set)
+        thread.join()
+
+
 class ScoringThread:
-    """Analyses conversations in an event loop of its own; an engine as it is.
+    """Analyses conversations in the loop of another thread; an engine as it is.
 
     Attributes:
         max_in_flight: As given; not enforced here.
     """
 
     def __init__(
-        self,
-        open_model: Callable[[], AbstractAsyncContextManager[ReadyModel]],
-        *,
-        max_in_flight: int,
+        self, loop: asyncio.AbstractEventLoop, model: ReadyModel, max_in_flight: int
     ) -> None:
-        """Take what is needed; nothing is started here.
-
-        Args:
-            open_model: Opens the model, inside the loop.
-            max_in_flight: How many conversations may be analysed at a time.
-        """
+        """Made by `scoring_thread` alone."""
         self.max_in_flight = max_in_flight
-        self._open_model = open_model
+        self._loop = loop
+        self._model = model
         self._validator = RequestValidator(Limits())
-        self._opened: Future[tuple[asyncio.AbstractEventLoop, ReadyModel]] = Future()
-        self._is_over = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="moodline-scoring", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._loop, self._model = self._opened.result()
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._is_over.set)
-        self._thread.join()
 
     @property
     def identity(self) -> ModelIdentity:
@@ -66,16 +76,3 @@ class ScoringThread:
         return asyncio.run_coroutine_threadsafe(
             answer(message, self._model.analyze, self._validator), self._loop
         )
-
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        try:
-            async with self._open_model() as model:
-                self._opened.set_result((asyncio.get_running_loop(), model))
-                await self._is_over.wait()
-        except BaseException as error:
-            if self._opened.done():
-                raise
-            self._opened.set_exception(error)

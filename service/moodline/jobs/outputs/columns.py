@@ -195,6 +195,7 @@ TURN_COLUMNS: Final[tuple[Column[TurnRow], ...]] = (
     Column("tags", Kind.TEXTS, lambda row: _named(row.at("tags"))),
     _of_turn("escalation_level", Kind.TEXT, "escalation", "level"),
     _of_turn("escalation_probability", Kind.NUMBER, "escalation", "probability"),
+    _of_turn("early_warning_probability", Kind.NUMBER, "escalation", "early_warning_probability"),
     _of_turn("expected_csat", Kind.NUMBER, "expected_csat"),
     Column("absence", Kind.TEXT, lambda row: row.at("absence") or None),
     Column("evidence", Kind.EVIDENCE, lambda row: row.at("evidence") or []),

@@ -12,7 +12,7 @@ from moodline.jobs.folder import join_files
 from moodline.jobs.outcomes import Outcome, origin
 from moodline.jobs.outputs.output import json_line
 
-_FILE: Final = "results.jsonl"
+RESULTS_FILE: Final = "results.jsonl"
 
 
 class JsonlOutput:
@@ -20,13 +20,13 @@ class JsonlOutput:
 
     def write_part(self, outcomes: Sequence[Outcome], folder: Path, *, first_number: int) -> None:
         """Write some outcomes; see `Output`."""
-        with (folder / _FILE).open("wb") as file:
+        with (folder / RESULTS_FILE).open("wb") as file:
             for outcome in outcomes:
                 file.write(result_line(outcome))
 
     def assemble(self, parts: Sequence[Path], out: Path) -> None:
         """Make one file of all parts; see `Output`."""
-        join_files([part / _FILE for part in parts], out)
+        join_files([part / RESULTS_FILE for part in parts], out)
 
 
 def result_line(outcome: Outcome) -> bytes:
@@ -34,11 +34,14 @@ def result_line(outcome: Outcome) -> bytes:
     item, answer = outcome.item, outcome.answer
     if not isinstance(answer, Scored):
         return json_line(outcome.failure())
-    warnings = item.transcript.warnings if item.transcript else ()
+    transcript = item.transcript
     head = json_line(
         {
             **origin(item, "scored"),
-            "transcript_warnings": [asdict(warning) for warning in warnings],
+            "transcript_warnings": [asdict(one) for one in transcript.warnings]
+            if transcript
+            else [],
+            "channel": transcript.channel if transcript else "",
         }
     )
     # The analysis is an object already; to parse it only to write it again would cost most here.

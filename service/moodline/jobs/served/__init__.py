@@ -1,0 +1,1 @@
+"""Scoring jobs that a server runs for its callers, behind live work (docs/jobs.md)."""
