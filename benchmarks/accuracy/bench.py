@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.aims import compare_with_aims
 from benchmarks.accuracy.bootstrap import RESAMPLES, SEED
+from benchmarks.accuracy.early_warning import measure_early_warning
 from benchmarks.accuracy.faithfulness import measure_faithfulness
 from benchmarks.accuracy.lexicons import LEXICONS
 from benchmarks.accuracy.measure import (
@@ -28,6 +29,7 @@ from benchmarks.accuracy.measure import (
     confusions,
     differences,
     figures,
+    guide_part,
     lexicon_figures,
     tag_figures,
     worst_answers,
@@ -98,6 +100,7 @@ def run(arguments: argparse.Namespace) -> Json:
         "confusions": confusions(outputs, calibration),
         "worst_answers": worst_answers(outputs, calibration),
         "lexicons": compare_with_lexicons(sets, outputs, calibration),
+        "early_warning": measure_early_warning(guide_part(outputs), calibration),
         "faithfulness": measure_faithfulness(
             [e for each in sets if each.name in GUIDE_SETS for e in each.examples], graphs
         ),

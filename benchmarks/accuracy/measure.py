@@ -44,6 +44,7 @@ CLASS_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "stage": STAGE,
     "escalation": ESCALATION,
     "csat": ("1", "2", "3", "4", "5"),
+    "early_warning": ("no", "soon"),
 }
 
 Json = dict[str, Any]

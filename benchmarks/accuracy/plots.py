@@ -51,7 +51,16 @@ STYLE: Final = {
 
 # Without date and version, the same results make the same file.
 _METADATA: Final[dict[str, dict[str, Any]]] = {".svg": {"Date": None}, ".png": {"Software": None}}
-_HEADS: Final = ("sentiment3", "sentiment", "urgency", "stage", "tags", "escalation", "csat")
+_HEADS: Final = (
+    "sentiment3",
+    "sentiment",
+    "urgency",
+    "stage",
+    "tags",
+    "escalation",
+    "early_warning",
+    "csat",
+)
 _HEAD_FIGURES: Final = {
     "sentiment_qwk": "sentiment, QWK",
     "sentiment3_macro_f1": "sentiment 3-way, macro-F1",

@@ -37,6 +37,7 @@ _HEAD_FIGURES: Final = (
     "escalation_macro_f1",
     "escalate_average_precision",
     "at_least_watch_average_precision",
+    "early_warning_average_precision",
     "csat_macro_f1",
     "csat_mean_absolute_error",
 )
@@ -85,6 +86,7 @@ def render(results: Json, plots: Collection[str]) -> str:
         (_compared(results.get("teacher"), "Student against teacher", "student", "teacher"), ()),
         (_tags(results["tags"]), ("tags.svg",)),
         (_calibration(results["calibration"]), ("reliability.png",)),
+        (_early_warning(results["early_warning"]), ()),
         (_faithfulness(results["faithfulness"]), ("faithfulness.svg",)),
         ("## What is taken for what", ("confusions_heads.svg", "confusions_sets.svg")),
     )
@@ -265,6 +267,38 @@ def _calibration(calibration: Json) -> str:
     ]
     header = ["of", "language", "head", "ECE", "by chance alone", "n"]
     return "## Calibration\n\n" + table(header, rows)
+
+
+def _early_warning(found: Json) -> str:
+    if not found:
+        return ""
+    names = {"early_warning": "early warning", "escalation": "P(`ESCALATE`), to compare"}
+    rows = [
+        [
+            names[name],
+            _cell(score["average_precision"]),
+            f"{each['false_alarm_share']:.0%} of {each['quiet_conversations']}",
+            f"{each['warned']} of {each['escalating_conversations']}",
+            "" if each["median_lead_turns"] is None else f"{each['median_lead_turns']:.1f}",
+        ]
+        for name, score in found["scores"].items()
+        for each in score["lead"]
+    ]
+    header = [
+        "score",
+        "average precision",
+        "quiet conversations warned of",
+        "escalating ones warned of in time",
+        "median lead, customer turns",
+    ]
+    text = (
+        f"On {found['turns']:,} customer turns of conversations that have not escalated; "
+        f"{found['share_before_escalation']:.1%} of them stand at most three customer turns before "
+        "`ESCALATE`, which is the average precision of chance. "
+        f"{found['scores']['escalation']['lead'][0]['escalating_at_once']} conversations escalate "
+        "with their first customer turn: nobody can be warned of those."
+    )
+    return f"## Early warning\n\n{text}\n\n" + table(header, rows)
 
 
 def _faithfulness(faithfulness: Json) -> str:

@@ -36,6 +36,7 @@ def fit_calibration(outputs: HeadOutputs) -> Calibration:
         "csat": _fit(lambda t: _class_loss(outputs.logits["csat"], labels["csat"], t)),
         "tags": _fit(lambda t: _tags_loss(outputs, t)),
         "escalation": _fit(lambda t: _escalation_loss(outputs, t)),
+        "early_warning": _fit(lambda t: _early_warning_loss(outputs, t)),
     }
     known = labels["escalation"] != UNKNOWN
     escalation = escalation_probabilities(
@@ -84,6 +85,14 @@ def _escalation_loss(outputs: HeadOutputs, t: float) -> float:
     known = outputs.labels["escalation"] != UNKNOWN
     p = escalation_probabilities(outputs.logits["escalation"][known] / t)
     chosen = p[np.arange(known.sum()), outputs.labels["escalation"][known]]
+    return float(-np.log(chosen + _EPS).mean())
+
+
+def _early_warning_loss(outputs: HeadOutputs, t: float) -> float:
+    labels = outputs.labels["early_warning"]
+    known = labels != UNKNOWN
+    p = sigmoid(outputs.logits["early_warning"][known, 0] / t)
+    chosen = np.where(labels[known] == 1, p, 1 - p)
     return float(-np.log(chosen + _EPS).mean())
 
 

@@ -20,6 +20,7 @@ _COLUMNS: Final = {
     "tags_macro_f1": "tags macro-F1",
     "escalation_macro_f1": "escalation F1",
     "escalate_average_precision": "escalate AP",
+    "early_warning_average_precision": "early warning AP",
     "csat_macro_f1": "CSAT F1",
     "csat_mean_absolute_error": "CSAT mean error",
     "sentiment3_ece": "sentiment ECE",

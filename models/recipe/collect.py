@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.recipe.examples import UNKNOWN, Example, TurnLabels
-from models.recipe.labels import TAGS
+from models.recipe.labels import GRADED_LABELS, TAGS
 from moodline.artifact import TOKENIZER_FILE, Artifact
 from moodline.batching.padding import pad_batch, split_output
 from moodline.batching.planner import BatchPolicy
@@ -18,8 +18,6 @@ from moodline.encoding import EncodedTurn, TurnEncoder
 from moodline.engine import HEADS, OnnxConversationHead, OnnxEncoder
 from moodline.inference import WindowEncoding
 from moodline.windows import TokenWindow
-
-_LABELS = ("sentiment", "coarse_sentiment", "urgency", "stage", "escalation", "csat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,7 @@ def collect_outputs(examples: Sequence[Example], graphs: Graphs) -> HeadOutputs:
     """Logits and labels of every labelled customer turn of `examples`."""
     texts = encode_texts([turn.text for e in examples for turn in e.turns], graphs)
     logits: dict[str, list[NDArray[np.float32]]] = {name: [] for name in HEADS}
-    labels: dict[str, list[int]] = {name: [] for name in _LABELS}
+    labels: dict[str, list[int]] = {name: [] for name in GRADED_LABELS}
     tags: list[tuple[int, ...]] = []
     sources, languages, ids, indices, last = [], [], [], [], []
     position = 0
@@ -129,7 +127,7 @@ def collect_outputs(examples: Sequence[Example], graphs: Graphs) -> HeadOutputs:
         for index, turn_labels in labelled_turns(example):
             for name in HEADS:
                 logits[name].append(output.logits[name][index])
-            for name in _LABELS:
+            for name in GRADED_LABELS:
                 labels[name].append(getattr(turn_labels, name))
             tags.append(turn_labels.tags or (UNKNOWN,) * len(TAGS))
             sources.append(example.source)

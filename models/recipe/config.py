@@ -65,6 +65,13 @@ class RecipeConfig(_Group):
         default=None,
         description="Name of an earlier run whose trained weights and vocabulary are the start.",
     )
+    kept_share: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of that earlier run's weights in the outcome: the mean of two runs "
+        "forgets less. Source: Wortsman et al. 2022, 'Robust fine-tuning of zero-shot models'.",
+    )
     start_encoder: StartEncoderConfig
     vocabulary: VocabularyConfig
     head_width: int

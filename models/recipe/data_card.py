@@ -24,6 +24,7 @@ _HEADS: Final = {
     "stage": "stage",
     "tags": "tags",
     "escalation": "escalation",
+    "early_warning": "early warning",
     "csat": "CSAT",
 }
 _CAUSES: Final = {"copy": "copy", "near_copy": "near-copy", "repeat": "repeat"}

@@ -12,16 +12,16 @@ models/README.md names every source with its licence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from models.recipe.evaluation_sets import EVALUATION_READERS
-from models.recipe.examples import Example, ExampleTurn, TurnLabels, hash_share
+from models.recipe.examples import UNKNOWN, Example, ExampleTurn, TurnLabels, hash_share
 from models.recipe.intent_sets import INTENT_READERS
-from models.recipe.labels import STAGE, TAGS
+from models.recipe.labels import EARLY_WARNING_TURNS, STAGE, TAGS
 from models.recipe.rows import COARSE, PUBLISHED_SPLITS, Reader, Row, read_rows, text_example
 
 _log = structlog.get_logger()
@@ -37,23 +37,37 @@ def conversation_example(row: Row, *, source: str, split: str) -> Example:
     escalation = _ESCALATION[outcome["escalation"]]
     escalates_at = outcome["escalation_turn"]
     labelled = [i for i, turn in enumerate(row["turns"]) if "labels" in turn]
+    levels = {i: escalation * (escalates_at is not None and i >= escalates_at) for i in labelled}
+    warnings = dict(zip(labelled, early_warnings(list(levels.values())), strict=True))
     turns = []
     for index, turn in enumerate(row["turns"]):
         labels = turn.get("labels")
         turn_labels = None
         if labels is not None:
-            holds = escalates_at is not None and index >= escalates_at
             turn_labels = TurnLabels(
                 sentiment=labels["sentiment"] + 2,
                 urgency=labels["urgency"],
                 stage=STAGE.index(labels["stage"]),
                 tags=tuple(int(tag in labels["tags"]) for tag in TAGS),
-                escalation=escalation if holds else 0,
+                escalation=levels[index],
+                early_warning=warnings[index],
                 csat=outcome["csat"] - 1,
                 is_last=index == labelled[-1],
             )
         turns.append(ExampleTurn(turn["speaker"] == "customer", turn["text"], turn_labels))
     return Example(row["id"], source, row["lang"], split, tuple(turns))
+
+
+def early_warnings(levels: Sequence[int]) -> list[int]:
+    """What `TurnLabels.early_warning` is after each customer turn of a whole conversation.
+
+    Args:
+        levels: Of escalation after each customer turn.
+    """
+    return [
+        UNKNOWN if level == 2 else int(2 in levels[i + 1 : i + 1 + EARLY_WARNING_TURNS])
+        for i, level in enumerate(levels)
+    ]
 
 
 def _read_own(_: Path) -> Iterator[Example]:

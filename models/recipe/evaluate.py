@@ -141,7 +141,7 @@ def measure(
             continue
         w = weights[:, given.rows]
         counts = metrics.confusion(given.truth, given.predicted, given.class_count, w)
-        values = {f"{head}_macro_f1": metrics.macro_f1(counts)}
+        values = {f"{head}_macro_f1": metrics.macro_f1(counts)} if head != "early_warning" else {}
         if head == "sentiment3":
             values["sentiment3_macro_recall"] = metrics.macro_recall(counts)
         if head in ORDERED_HEADS:
@@ -151,6 +151,10 @@ def measure(
             values["csat_mean_absolute_error"] = w @ error / w.sum(axis=1)
         if head == "escalation":
             values |= _escalation_precision(given, w)
+        if head == "early_warning":
+            values["early_warning_average_precision"] = metrics.average_precision(
+                given.probabilities[:, 1], given.truth == 1, w
+            )
         values[f"{head}_ece"] = metrics.expected_calibration_error(
             given.confidence, given.is_correct, w
         )
@@ -188,6 +192,8 @@ def measure_tags(
 def answers(outputs: HeadOutputs, calibration: Calibration) -> dict[str, Answers]:
     """What the heads with one class a turn say, by head.
 
+    An early warning is a probability alone, so what is predicted is what is likelier.
+
     `sentiment3` groups the five grades of `sentiment` by sign. CSAT and escalation are of whole
     conversations: what stands after the last customer turn.
     """
@@ -205,6 +211,7 @@ def answers(outputs: HeadOutputs, calibration: Calibration) -> dict[str, Answers
         (1.0 - escalation[:, 0] >= calibration.watch_threshold).astype(int),
     )
     always = np.ones(len(grades), bool)
+    soon = sigmoid(logits["early_warning"][:, 0] / t["early_warning"])
     found = {
         "sentiment3": _answers(coarse, coarse_labels, always),
         "sentiment": _answers(grades, labels["sentiment"], always),
@@ -212,6 +219,9 @@ def answers(outputs: HeadOutputs, calibration: Calibration) -> dict[str, Answers
         "stage": _answers(softmax(logits["stage"] / t["stage"]), labels["stage"], always),
         "csat": _answers(softmax(logits["csat"] / t["csat"]), labels["csat"], outputs.is_last),
         "escalation": _answers(escalation, labels["escalation"], outputs.is_last, predicted=level),
+        "early_warning": _answers(
+            np.stack([1.0 - soon, soon], axis=1), labels["early_warning"], always
+        ),
     }
     return {head: given for head, given in found.items() if len(given.rows)}
 

@@ -28,6 +28,8 @@ class TurnLabels:
         stage: Index into `labels.STAGE`.
         tags: 1, 0 or `UNKNOWN` for each of `labels.TAGS`, or None.
         escalation: Level 0..2 that holds after this turn.
+        early_warning: 1 if ESCALATE comes to hold within the next `EARLY_WARNING_TURNS` customer
+            turns, 0 if not; `UNKNOWN` once it holds.
         csat: Grade 0..4 (one to five) of the whole conversation.
         is_last: Whether it is the last customer turn, where CSAT is known best.
     """
@@ -38,6 +40,7 @@ class TurnLabels:
     stage: int = UNKNOWN
     tags: tuple[int, ...] | None = None
     escalation: int = UNKNOWN
+    early_warning: int = UNKNOWN
     csat: int = UNKNOWN
     is_last: bool = False
 

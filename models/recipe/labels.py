@@ -41,6 +41,8 @@ TAGS: Final = (
     "unresolved",
 )
 CSAT_GRADE_COUNT: Final = 5
+EARLY_WARNING_TURNS: Final = 3
+"""Customer turns that an early warning looks ahead."""
 
 ASPECTS: Final = ("sentiment", "urgency", "stage", "escalation")
 """What the encoder pools attention for, hence what evidence can be quoted for."""
@@ -53,4 +55,17 @@ HEADS: Final = {
     # Continuation ratio: logit of P(at least WATCH), logit of P(ESCALATE | at least WATCH).
     "escalation": len(ESCALATION) - 1,
     "csat": CSAT_GRADE_COUNT,
+    # Logit of P(ESCALATE within the next turns | not ESCALATE yet).
+    "early_warning": 1,
 }
+
+GRADED_LABELS: Final = (
+    "sentiment",
+    "coarse_sentiment",
+    "urgency",
+    "stage",
+    "escalation",
+    "early_warning",
+    "csat",
+)
+"""Labels that are one whole number a turn."""

@@ -82,6 +82,10 @@ def head_losses(
     escalate = functional.binary_cross_entropy_with_logits(
         logits["escalation"][..., 1], (batch.escalation == 2).float(), reduction="none"
     )
+    warning_known = (batch.early_warning != UNKNOWN).float()
+    warning = functional.binary_cross_entropy_with_logits(
+        logits["early_warning"][..., 0], (batch.early_warning == 1).float(), reduction="none"
+    )
     csat_known = (batch.csat != UNKNOWN).float() * batch.csat_weight
     csat = functional.cross_entropy(
         logits["csat"].flatten(0, 1), batch.csat.flatten().clamp(min=0), reduction="none"
@@ -94,5 +98,6 @@ def head_losses(
         "tags": _masked_mean(tags, tags_known),
         "escalation": _masked_mean(watch, escalation_known)
         + _masked_mean(escalate, escalation_known * at_least_watch),
+        "early_warning": _masked_mean(warning, warning_known),
         "csat": _masked_mean(csat, csat_known.flatten()),
     }

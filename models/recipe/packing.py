@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.recipe.examples import UNKNOWN, Example
-from models.recipe.labels import TAGS
+from models.recipe.labels import GRADED_LABELS, TAGS
 from moodline.windows import split_windows
 
 
@@ -41,8 +42,8 @@ class PackedBatch:
         window_turn: Turn slot (conversation * turns + turn) of each window.
         window_weight: Share of each window in its turn's vector; sums to 1 over a turn.
         roles: 0 customer, 1 agent. *Shape:* `(conversations, turns)`.
-        sentiment, coarse_sentiment, urgency, stage, escalation, csat: Labels, `UNKNOWN` where
-            there is none. *Shape:* `(conversations, turns)`.
+        sentiment, coarse_sentiment, urgency, stage, escalation, early_warning, csat: Labels,
+            `UNKNOWN` where there is none. *Shape:* `(conversations, turns)`.
         csat_weight: *Shape:* `(conversations, turns)`.
         tags: *Shape:* `(conversations, turns, tags)`; `UNKNOWN` where there is none.
     """
@@ -58,12 +59,13 @@ class PackedBatch:
     urgency: Tensor
     stage: Tensor
     escalation: Tensor
+    early_warning: Tensor
     csat: Tensor
     csat_weight: Tensor
     tags: Tensor
 
 
-EARLY_CSAT_WEIGHT = 0.3
+EARLY_CSAT_WEIGHT: Final = 0.3
 """Weight of the CSAT loss before the last customer turn: the outcome is still open there."""
 
 
@@ -151,10 +153,7 @@ def pack(group: Sequence[EncodedExample], *, rows: int, row_tokens: int) -> Pack
 
     shape = (len(group), turn_count)
     roles = np.ones(shape, dtype=np.int64)
-    targets = {
-        name: np.full(shape, UNKNOWN, dtype=np.int64)
-        for name in ("sentiment", "coarse_sentiment", "urgency", "stage", "escalation", "csat")
-    }
+    targets = {name: np.full(shape, UNKNOWN, dtype=np.int64) for name in GRADED_LABELS}
     tags = np.full((*shape, len(TAGS)), UNKNOWN, dtype=np.float32)
     csat_weight = np.zeros(shape, dtype=np.float32)
     for slot, item in enumerate(group):

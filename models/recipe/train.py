@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -250,15 +250,30 @@ def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Pa
                 lines.write(json.dumps(record) + "\n")
         if (step + 1) % training.checkpoint_every_steps == 0:
             _save(run_dir / "checkpoint.pt", config, modules, optimizer, schedule, step + 1)
-    torch.save(
-        {
-            "config_digest": config_digest(config),
-            "bert_config": networks.encoder.bert.config.to_dict(),
-            "encoder": networks.encoder.state_dict(),
-            "head": networks.head.state_dict(),
-        },
-        run_dir / "trained.pt",
-    )
+    outcome = {
+        "config_digest": config_digest(config),
+        "bert_config": networks.encoder.bert.config.to_dict(),
+        "encoder": networks.encoder.state_dict(),
+        "head": networks.head.state_dict(),
+    }
+    if config.continue_from is not None:
+        start = torch.load(run_dir.parent / config.continue_from / "trained.pt", weights_only=True)
+        for part in ("encoder", "head"):
+            keep_share(outcome[part], start[part], config.kept_share)
+    torch.save(outcome, run_dir / "trained.pt")
+
+
+def keep_share(trained: dict[str, Tensor], start: Mapping[str, Tensor], share: float) -> None:
+    """Mix the weights that a run began with into those that it ended with; see `kept_share`.
+
+    Args:
+        trained: Changed in place; what `start` does not have stays.
+        start: Weights by name.
+        share: Of `start`, in [0, 1].
+    """
+    for name, weights in trained.items():
+        if name in start and weights.is_floating_point():
+            trained[name] = torch.lerp(weights, start[name], share)
 
 
 def load_trained(config: RecipeConfig, run_dir: Path) -> Networks:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from moodline.actions.deliverer import ActionDeliverer
+from moodline.actions.endpoints import Endpoint, read_endpoints, require_endpoints
+from moodline.actions.metrics import ActionMetrics
+from moodline.actions.retry import RetryPolicy
 from moodline.analyzer import ConversationAnalyzer
 from moodline.artifact import TOKENIZER_FILE, Artifact, bundled_model_dir, load_artifact
 from moodline.batching.cache import EncodingCache
@@ -24,11 +30,19 @@ from moodline.cpu_quota import cpu_quota
 from moodline.domain import Conversation, Role, Turn
 from moodline.encoding import TurnEncoder
 from moodline.engine import OnnxConversationHead, OnnxEncoder
-from moodline.errors import ArtifactError, EngineDiedError
+from moodline.errors import ArtifactError, EngineDiedError, RuleSetError, SettingsError
+from moodline.jobs.served.scoring_jobs import JobLimits, ScoringJobs, open_scoring_jobs
+from moodline.keeping.keeper import SignalKeeper
+from moodline.keeping.upkeep import keep_up
 from moodline.language import LanguageDetector
 from moodline.limits import Limits
 from moodline.rpc.server import RpcServer
+from moodline.rules.rule_set import RuleSet
 from moodline.settings import Settings, require_serving
+from moodline.signals.engine import SignalEngine
+from moodline.store.actions import ActionStore
+from moodline.store.database import Database
+from moodline.store.signals import SignalStore
 from moodline.telemetry.metrics import Metrics
 from moodline.telemetry.metrics_endpoint import serve_metrics
 from moodline.telemetry.tracing import open_tracing
@@ -39,7 +53,12 @@ GOLDEN_TOLERANCE: Final = 0.15
 swapped labels, which turn scores over, and kernels that compute something else. It is wide because
 8-bit kernels of processors without VNNI may saturate where the exporting one did not, by an amount
 that nobody has measured yet: a small loss must not keep a server from starting."""
-
+NO_STORE: Final = "none"
+"""`store.url` that keeps no signals."""
+STORE_FILE: Final = "moodline.db"
+"""In the state folder."""
+BACKGROUND_REST_S: Final = 5.0
+"""Before background work that failed begins anew."""
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +98,166 @@ def find_artifact(settings: Settings) -> Artifact:
         ArtifactError: If it is missing or disagrees with its manifest.
     """
     return load_artifact(settings.engine.model_dir or bundled_model_dir())
+
+
+def find_rules(settings: Settings) -> RuleSet:
+    """Load and check the rules that the settings name, or those that come with moodline.
+
+    Raises:
+        SettingsError: If they cannot be used; names every problem.
+    """
+    path = settings.rules.path
+    if path is None:
+        return RuleSet.default()
+    try:
+        return RuleSet.load(path)
+    except OSError as error:
+        raise SettingsError(
+            f"MOODLINE_RULES__PATH: {path}: {error.strerror}; name a readable file of rules."
+        ) from error
+    except RuleSetError as error:
+        raise SettingsError(f"MOODLINE_RULES__PATH: {path} cannot be used:\n{error}") from error
+
+
+def signal_engine(rule_set: RuleSet, artifact: Artifact) -> SignalEngine:
+    """The rules, with what signals say that they rest on."""
+    return SignalEngine(
+        rule_set, model_version=artifact.model_version, configuration_digest=artifact.digest
+    )
+
+
+def store_url(settings: Settings, state_dir: Path | None) -> str | None:
+    """Where signals are kept; None for nowhere.
+
+    Args:
+        settings: Of the process.
+        state_dir: Where they are kept unless the settings say; made if it is missing.
+
+    Raises:
+        SettingsError: If that folder cannot be made.
+    """
+    if settings.store.url is not None:
+        url = settings.store.url.get_secret_value()
+        return None if url == NO_STORE else url
+    if state_dir is None:
+        return None
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"MOODLINE_STORE__URL is not set, and {state_dir} cannot be made: {error.strerror}; "
+            f"name a database, or {NO_STORE} to keep no signals."
+        ) from error
+    return f"sqlite:///{state_dir.resolve() / STORE_FILE}"
+
+
+@asynccontextmanager
+async def open_keeper(
+    settings: Settings, *, rule_set: RuleSet, metrics: Metrics, state_dir: Path | None = None
+) -> AsyncIterator[SignalKeeper | None]:
+    """Open the store, and run what works on it; on leaving, keep what was told and close it.
+
+    Args:
+        settings: Of the process.
+        rule_set: The rules in force.
+        metrics: Where counts go.
+        state_dir: As of `store_url`.
+
+    Yields:
+        None if signals are kept nowhere.
+
+    Raises:
+        SettingsError: If endpoints of actions are missing, or the state folder cannot be made.
+        StoreError: If the store cannot be used or reached.
+    """
+    endpoints = _endpoints(settings, rule_set)
+    url = store_url(settings, state_dir)
+    if url is None:
+        yield None
+        return
+    database = await Database.open(url, migrate=settings.store.migrate)
+    try:
+        store = SignalStore(database)
+        deliverer = ActionDeliverer(
+            ActionStore(database),
+            endpoints,
+            metrics=ActionMetrics(metrics.registry),
+            policy=RetryPolicy(give_up_after_s=settings.actions.give_up_after_s),
+            max_concurrent=settings.actions.max_concurrent,
+        )
+        keeper = SignalKeeper(
+            store,
+            limits=limits_of(settings),
+            masking=settings.masking.policy(),
+            on_kept=deliverer.wake,
+        )
+        retention = timedelta(days=settings.store.retention_days)
+        stop_delivering = asyncio.Event()
+        async with deliverer:
+            upkeep = asyncio.create_task(
+                _unending("upkeep", lambda: keep_up(store, retention=retention)),
+                name="moodline-upkeep",
+            )
+            delivering = asyncio.create_task(
+                _unending("delivering", lambda: deliverer.run(stop_delivering)),
+                name="moodline-deliverer",
+            )
+            try:
+                yield keeper
+                await keeper.close(settings.server.grace_s)
+            finally:
+                upkeep.cancel()
+                stop_delivering.set()
+                await asyncio.wait((upkeep, delivering))
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def open_jobs(settings: Settings) -> AsyncIterator[ScoringJobs | None]:
+    """Open the scoring jobs of callers; on leaving, stop those that run.
+
+    Yields:
+        None if no folder for them is set.
+
+    Raises:
+        SettingsError: If a folder cannot be used, or a package for the tables is missing.
+    """
+    jobs = settings.jobs
+    if jobs.folder is None:
+        yield None
+        return
+    limits = JobLimits(
+        max_running_count=jobs.max_running,
+        max_queued_count=jobs.max_queued,
+        max_kept_count=jobs.max_kept,
+        retention=timedelta(days=jobs.retention_days),
+        max_inline_bytes=settings.server.max_message_bytes // 2,
+    )
+    async with open_scoring_jobs(
+        jobs.folder, limits=limits, input_root=jobs.input_root, table_formats=jobs.table_formats
+    ) as opened:
+        yield opened
+
+
+async def _unending(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run work until it returns; begin anew should it fail, and call for somebody."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - calls go on without it
+            _log.error("background_work_failed", work=name, exc_info=error)
+            await asyncio.sleep(BACKGROUND_REST_S)
+        else:
+            return
+
+
+def _endpoints(settings: Settings, rule_set: RuleSet) -> tuple[Endpoint, ...]:
+    if settings.actions.endpoints_file is None:
+        return ()
+    endpoints = read_endpoints(settings.actions.endpoints_file)
+    require_endpoints([compiled.rule for compiled in rule_set.rules], endpoints)
+    return endpoints
 
 
 @asynccontextmanager
@@ -182,6 +361,7 @@ async def serve(
     *,
     stop: asyncio.Event,
     on_ready: Callable[[ServerAddress], None] | None = None,
+    state_dir: Path | None = None,
 ) -> None:
     """Serve until told to stop: check the artifact, open the port, warm up, serve, drain, close.
 
@@ -192,14 +372,17 @@ async def serve(
         settings: Of the process.
         stop: Set it, e.g. on SIGTERM, to drain and return.
         on_ready: Called once, when calls are served.
+        state_dir: Where signals are kept unless `store.url` says; None to keep none then.
 
     Raises:
         SettingsError: If the settings do not allow to serve.
+        StoreError: If the store cannot be used or reached.
         ArtifactError: If the artifact is not what its manifest says.
         EngineDiedError: If the batching loop died; the process should exit non-zero.
     """
     require_serving(settings)
     artifact = await asyncio.to_thread(find_artifact, settings)
+    rule_set = await asyncio.to_thread(find_rules, settings)
     metrics = Metrics(CollectorRegistry())
     metrics.model_info.info({"version": artifact.model_version, "digest": artifact.digest})
     ProcessCollector(registry=metrics.registry)
@@ -215,12 +398,19 @@ async def serve(
             metrics_port = stack.enter_context(
                 serve_metrics(metrics.registry, host=server.host, port=server.metrics_port)
             )
+        keeper = await stack.enter_async_context(
+            open_keeper(settings, rule_set=rule_set, metrics=metrics, state_dir=state_dir)
+        )
+        jobs = await stack.enter_async_context(open_jobs(settings))
         rpc = await stack.enter_async_context(
             RpcServer(
                 settings,
                 limits=limits_of(settings),
                 metrics=metrics,
                 server_version=server_version(),
+                signal_engine=signal_engine(rule_set, artifact),
+                keeper=keeper,
+                jobs=jobs,
                 tracing=tracing,
             )
         )
@@ -238,6 +428,8 @@ async def serve(
             port=address.port,
             metrics_port=metrics_port,
             model_version=artifact.model_version,
+            rule_set=rule_set.content.name,
+            rule_set_digest=rule_set.digest,
         )
         if on_ready is not None:
             on_ready(address)

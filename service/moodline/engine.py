@@ -14,7 +14,7 @@ from moodline.artifact import ENCODER_FILE, HEAD_FILE, Artifact
 from moodline.errors import ArtifactError, InferenceError
 from moodline.inference import EncoderOutput
 
-HEADS = ("sentiment", "urgency", "stage", "tags", "escalation", "csat")
+HEADS = ("sentiment", "urgency", "stage", "tags", "escalation", "csat", "early_warning")
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,11 @@ def score_turn(
         ),
         stage=NamedProbability(labels.stage[int(stage.argmax())], float(stage.max())),
         tags=_tags(tags, labels, calibration),
-        escalation=_escalation(escalation_probabilities(scaled["escalation"]), calibration),
+        escalation=_escalation(
+            escalation_probabilities(scaled["escalation"]),
+            calibration,
+            early_warning=float(sigmoid(scaled["early_warning"])[0]),
+        ),
         expected_csat=float(csat @ np.arange(1, len(csat) + 1)),
         evidence=evidence,
         tag_probabilities=dict(zip(labels.tags, tags.tolist(), strict=True)),
@@ -108,7 +112,9 @@ def _tags(
     return tuple(sorted(given, key=lambda tag: -tag.probability))
 
 
-def _escalation(probabilities: NDArray[np.float64], calibration: Calibration) -> Escalation:
+def _escalation(
+    probabilities: NDArray[np.float64], calibration: Calibration, *, early_warning: float
+) -> Escalation:
     none, watch, escalate = probabilities.tolist()
     if escalate >= calibration.escalate_threshold:
         level = EscalationLevel.ESCALATE
@@ -124,4 +130,5 @@ def _escalation(probabilities: NDArray[np.float64], calibration: Calibration) ->
             EscalationLevel.WATCH: watch,
             EscalationLevel.ESCALATE: escalate,
         },
+        early_warning=None if level is EscalationLevel.ESCALATE else early_warning,
     )

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -26,6 +34,12 @@ from pydantic_settings import (
 from moodline.batching.planner import BatchPolicy
 from moodline.errors import SettingsError
 from moodline.limits import Limits
+from moodline.masking.policy import (
+    DEFAULT_PHONE_REGIONS,
+    ID_COUNTRIES,
+    Kind,
+    MaskingPolicy,
+)
 from moodline.telemetry.logging import LogFormat
 
 PREFIX: Final = "MOODLINE_"
@@ -304,6 +318,177 @@ class TelemetrySettings(_Group):
     )
 
 
+class RulesSettings(_Group):
+    """What signals are raised by; see docs/rules.md."""
+
+    path: Path | None = Field(
+        default=None,
+        description=(
+            "YAML file of the rules in force; unset for those that come with moodline. "
+            "`moodline rules check FILE` tells what is wrong with one. Read at start."
+        ),
+    )
+
+
+class StoreSettings(_Group):
+    """Where signals are kept; see docs/store.md."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description=(
+            "`sqlite:///FILE` for one replica, `postgresql://USER:PASSWORD@HOST:PORT/DATABASE` for "
+            "several, or `none` to tell signals in results alone. Unset, `moodline serve` keeps "
+            "them in moodline/moodline.db of the user's state folder ($XDG_STATE_HOME, else "
+            "~/.local/state)."
+        ),
+    )
+    migrate: bool = Field(
+        default=True,
+        description=(
+            "Bring an older database up to date at start. Set it to false where only a deployment "
+            "step may; the server then refuses to start on an older one."
+        ),
+    )
+    retention_days: int = Field(
+        default=90,
+        ge=1,
+        description=(
+            "Days after which ended signals, and contacts without signals, are deleted. Raise it "
+            "for longer feedback and pasts of customers; it is personal data, so no longer than "
+            "needed."
+        ),
+    )
+
+
+class ActionSettings(_Group):
+    """What is done by itself when a signal is raised; see docs/actions.md."""
+
+    endpoints_file: Path | None = Field(
+        default=None,
+        description=(
+            "YAML file with the URL and the signing secrets of who takes routes, tasks, surveys "
+            "and webhooks. Unset, actions are noted as done and go to nobody; signals are told "
+            "all the same. It holds secrets: keep it readable for moodline alone."
+        ),
+    )
+    max_concurrent: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description=(
+            "Requests at a time to each endpoint. Raise it if moodline_actions_pending grows "
+            "while the receiver answers slowly; the receiver then gets that many more at once."
+        ),
+    )
+    give_up_after_s: float = Field(
+        default=259_200.0,
+        ge=60,
+        description=(
+            "Age in seconds at which an action that still fails is dead; three days unless set. "
+            "Raise it for receivers that may be down for longer. Dead actions can be replayed."
+        ),
+    )
+
+
+class MaskingSettings(_Group):
+    """Personal data in what is stored or sent on; see docs/personal-data.md."""
+
+    kinds: Annotated[tuple[Kind, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+        default=tuple(Kind),
+        description=(
+            "Kinds that become placeholders such as [CARD]. Leave one out if it hides what your "
+            "people need; it is then stored and sent as customers wrote it."
+        ),
+    )
+    phone_regions: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+        default=DEFAULT_PHONE_REGIONS,
+        description=(
+            "Countries whose phone numbers are known without +90 and the like, as two capital "
+            "letters. Add where your customers live; each more costs time and takes some other "
+            "numbers for phones."
+        ),
+    )
+    id_countries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)] = Field(
+        default=ID_COUNTRIES,
+        description=(
+            "Countries whose national ids are known. Leave out where you have no customers; "
+            "fewer other numbers are then taken for ids."
+        ),
+    )
+
+    def policy(self) -> MaskingPolicy:
+        """Return what these settings describe.
+
+        Raises:
+            ValueError: If a country is not known.
+        """
+        return MaskingPolicy(frozenset(self.kinds), self.phone_regions, self.id_countries)
+
+
+class JobsSettings(_Group):
+    """Scoring jobs of callers (ScoringJobService); see docs/jobs.md."""
+
+    folder: Path | None = Field(
+        default=None,
+        description=(
+            "Folder of the jobs and their results, on a disk that outlives the process; made if "
+            "it is missing. Unset, the server takes no jobs. Each server needs one of its own. "
+            "It holds the words of evidence that results quote: keep it readable for moodline "
+            "alone."
+        ),
+    )
+    input_root: Path | None = Field(
+        default=None,
+        description=(
+            "Folder that holds a folder for each tenant (`default` without tokens), below which "
+            "its callers may name files to score. Unset, conversations come with the request "
+            "alone."
+        ),
+    )
+    table_formats: Annotated[
+        tuple[Literal["csv", "parquet"], ...], NoDecode, BeforeValidator(_split_commas)
+    ] = Field(
+        default=(),
+        description=(
+            "Tables that are written beside the lines of results, e.g. `csv,parquet`. Parquet "
+            "needs `moodline[batch]`. CSV takes two fifths of the disk space of the results."
+        ),
+    )
+    max_running: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description=(
+            "Jobs that run at a time. One fills the engine; raise it so that short jobs need "
+            "not wait for long ones, which then take longer."
+        ),
+    )
+    max_queued: int = Field(
+        default=100,
+        ge=1,
+        description=(
+            "Jobs that wait; more are refused with RESOURCE_EXHAUSTED. Raise it for callers who "
+            "create many at once; each costs up to half of server.max_message_bytes of disk."
+        ),
+    )
+    max_kept: int = Field(
+        default=1000,
+        ge=1,
+        description=(
+            "Jobs that are kept, of all states; the oldest that have ended go first. Raise it "
+            "to read results for longer; they take disk space, and a few KB of memory each."
+        ),
+    )
+    retention_days: float = Field(
+        default=7.0,
+        gt=0,
+        description=(
+            "Days that a job is kept once it has ended, with its results. Raise it if results "
+            "are read late; they quote customers, so keep them no longer than you may."
+        ),
+    )
+
+
 class Settings(BaseSettings):
     """All settings; build them with `load_settings`."""
 
@@ -322,6 +507,11 @@ class Settings(BaseSettings):
     batching: BatchingSettings = BatchingSettings()
     engine: EngineSettings = EngineSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    rules: RulesSettings = RulesSettings()
+    store: StoreSettings = StoreSettings()
+    actions: ActionSettings = ActionSettings()
+    masking: MaskingSettings = MaskingSettings()
+    jobs: JobsSettings = JobsSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -337,7 +527,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
-        problems = [*_auth_problems(self), *_tls_problems(self), *_capacity_problems(self)]
+        problems = [
+            *_auth_problems(self),
+            *_tls_problems(self),
+            *_capacity_problems(self),
+            *_masking_problems(self),
+            *_jobs_problems(self),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -457,6 +653,27 @@ def _capacity_problems(settings: Settings) -> list[str]:
     return problems
 
 
+def _masking_problems(settings: Settings) -> list[str]:
+    try:
+        settings.masking.policy()
+    except ValueError as error:
+        return [f"{_name('masking')}{_DELIMITER}*: {error}"]
+    return []
+
+
+def _jobs_problems(settings: Settings) -> list[str]:
+    jobs = settings.jobs
+    unfinished_count = jobs.max_queued + jobs.max_running
+    if jobs.max_kept > unfinished_count:
+        return []
+    problem = (
+        f"{_name('jobs', 'max_kept')} ({jobs.max_kept}) must be above "
+        f"{_name('jobs', 'max_queued')} and {_name('jobs', 'max_running')} together "
+        f"({unfinished_count}), or the results of a job could not be kept."
+    )
+    return [problem]
+
+
 def _name(*path: str) -> str:
     return PREFIX + _DELIMITER.join(path).upper()
 
@@ -493,7 +710,7 @@ def _problem(detail: ErrorDetails) -> str:
     if not path:
         return str(detail["ctx"]["error"])
     shape = _description(path)
-    got = "" if path[0] in {"auth", "tls"} else f" (it is {_shown(detail['input'])})"
+    got = "" if path[0] in {"auth", "tls", "store"} else f" (it is {_shown(detail['input'])})"
     return f"{_name(*path)}: {detail['msg']}{got}. {shape}"
 
 

@@ -19,6 +19,7 @@ from moodline.engine import OnnxEncoder
 from moodline.telemetry.logging import configure_logging
 from moodline.telemetry.metrics import Metrics
 from tests.integration.harness import HeldEngine, Served, serving, settings
+from tests.integration.postgres import Postgres, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,12 @@ async def analyzer(artifact: Artifact) -> AsyncIterator[ConversationAnalyzer]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def served(analyzer: ConversationAnalyzer) -> AsyncIterator[Served]:
     async with serving(analyzer) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as server:
         yield server
 
 

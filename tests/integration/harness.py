@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -28,10 +29,13 @@ from moodline.batching.runner import BatchRunner
 from moodline.encoding import TurnEncoder
 from moodline.engine import OnnxConversationHead, OnnxEncoder
 from moodline.inference import EncoderOutput
+from moodline.keeping.keeper import SignalKeeper
 from moodline.language import LanguageDetector
 from moodline.limits import Limits
 from moodline.rpc.server import RpcServer
+from moodline.rules.rule_set import RuleSet
 from moodline.settings import AuthSettings, ServerSettings, Settings
+from moodline.signals.engine import SignalEngine
 from moodline.telemetry.metrics import Metrics
 from moodline.telemetry.tracing import Tracing
 from moodline.v1.analysis_service_pb2 import (
@@ -102,9 +106,12 @@ def health_stub(channel: grpc.aio.Channel) -> Any:
 
 
 async def next_answer(call: Stream) -> StreamConversationResponse:
-    answer = await call.read()
-    assert isinstance(answer, StreamConversationResponse), "the stream has ended"
-    return answer
+    """The next answer to a turn, or the summary; signals are passed over."""
+    while True:
+        answer = await call.read()
+        assert isinstance(answer, StreamConversationResponse), "the stream has ended"
+        if not answer.HasField("signals"):
+            return answer
 
 
 async def converse(call: Any, messages: Iterable[Any]) -> list[Any]:
@@ -137,8 +144,9 @@ class Served:
         return await self.stub.AnalyzeConversation(request(turns, **fields))
 
     async def talk(self, *messages: StreamConversationRequest) -> list[StreamConversationResponse]:
-        """Send everything, and return all answers."""
-        return await converse(self.stub.StreamConversation(), messages)
+        """Send everything, and return all answers but signals."""
+        answers = await converse(self.stub.StreamConversation(), messages)
+        return [answer for answer in answers if not answer.HasField("signals")]
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -157,6 +165,7 @@ async def serving(
     with_settings: Settings | None = None,
     tracing: Tracing | None = None,
     metrics: Metrics | None = None,
+    keeper: SignalKeeper | None = None,
     **kwargs: Any,
 ) -> AsyncIterator[Served]:
     """Serve an analyzer; without one, stay as before the warm-up."""
@@ -167,6 +176,12 @@ async def serving(
         limits=limits_of(with_settings),
         metrics=metrics,
         server_version="1.2.3",
+        signal_engine=SignalEngine(
+            default_rules(),
+            model_version=analyzer.artifact.model_version if analyzer else "moodline-test 1",
+            configuration_digest=analyzer.artifact.digest if analyzer else "0" * 64,
+        ),
+        keeper=keeper,
         tracing=tracing,
         **kwargs,
     )
@@ -176,6 +191,12 @@ async def serving(
         target = f"127.0.0.1:{rpc.port}"
         async with grpc.aio.insecure_channel(target, options=MAX_MESSAGE) as channel:
             yield Served(rpc, channel, metrics)
+
+
+@cache
+def default_rules() -> RuleSet:
+    """Compiled once."""
+    return RuleSet.default()
 
 
 class HeldEngine:

@@ -79,6 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         env={
             **os.environ,
             "MOODLINE_AUTH__TOKENS_FILE": str(tokens_file),
+            "MOODLINE_STORE__URL": f"sqlite:///{tokens_file.parent}/moodline.db",
             "MOODLINE_TELEMETRY__LOG_FORMAT": "json",
         },
     ) as process:

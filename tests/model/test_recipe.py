@@ -19,7 +19,7 @@ from models.recipe.examples import UNKNOWN  # noqa: E402
 from models.recipe.export import export  # noqa: E402
 from models.recipe.labels import STAGE, TAGS  # noqa: E402
 from models.recipe.rows import read_rows  # noqa: E402
-from models.recipe.train import load_examples, load_trained, train  # noqa: E402
+from models.recipe.train import keep_share, load_examples, load_trained, train  # noqa: E402
 from moodline.artifact import load_artifact  # noqa: E402
 from moodline.engine import HEADS, OnnxConversationHead, OnnxEncoder  # noqa: E402
 
@@ -165,6 +165,16 @@ def test_a_label_that_a_source_does_not_give_is_masked(data_root: Path) -> None:
     assert labels is not None
     assert labels.coarse_sentiment != UNKNOWN
     assert (labels.sentiment, labels.urgency, labels.tags) == (UNKNOWN, UNKNOWN, None)
+
+
+def test_a_run_keeps_its_share_of_the_weights_that_it_began_with() -> None:
+    trained = {"old": torch.tensor([4.0]), "fresh": torch.tensor([7.0]), "ids": torch.tensor([3])}
+    keep_share(trained, {"old": torch.tensor([0.0]), "ids": torch.tensor([1])}, 0.25)
+    assert {name: float(value) for name, value in trained.items()} == {
+        "old": 3.0,
+        "fresh": 7.0,
+        "ids": 3,
+    }
 
 
 def test_escalation_holds_from_its_turn_on() -> None:

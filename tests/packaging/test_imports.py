@@ -61,7 +61,8 @@ def test_a_health_check_loads_no_engine() -> None:
 def test_extras_are_loaded_only_when_they_are_asked_for() -> None:
     run_python(
         "import sys, moodline.app, moodline.cli.score, moodline.jobs.engines.local\n"
-        "assert not {'pyarrow', 'pandas'} & set(sys.modules)"
+        "import moodline.cli.report, moodline.cli.backtest, moodline.jobs.engines.ray_cluster\n"
+        "assert not {'jinja2', 'matplotlib', 'pyarrow', 'pandas', 'ray'} & set(sys.modules)"
     )
 
 
@@ -95,10 +96,20 @@ def importers(graph: grimp.ImportGraph, library: str) -> set[str]:
         ("tokenizers", {"encoding"}),
         ("py3langid", {"language"}),
         ("cel_expr_python", {"rules"}),
+        ("phonenumbers", {"masking"}),
+        ("stdnum", {"masking"}),
+        ("httpcore2", {"actions"}),
+        ("standardwebhooks", {"actions"}),
         ("typer", {"cli"}),
         ("rich", {"cli"}),
-        ("pyarrow", {"jobs", "transcripts"}),
+        ("pyarrow", {"jobs", "reports", "transcripts"}),
+        ("ray", {"jobs"}),
+        ("jinja2", {"reports"}),
+        ("matplotlib", {"reports"}),
         ("webvtt", {"transcripts"}),
+        ("sqlalchemy", {"store"}),
+        ("alembic", {"store"}),
+        ("asyncpg", {"store"}),
         ("torch", set()),
         ("transformers", set()),
     ],
@@ -116,10 +127,27 @@ def test_only_its_own_part_imports_a_library(
         ("analyzer", {"app", "cli", "client", "rpc", "rules", "signals"}),
         ("rules", {"analyzer", "app", "batching", "cli", "client", "engine", "rpc", "signals"}),
         ("signals", {"analyzer", "app", "batching", "cli", "client", "engine", "rpc"}),
+        ("masking", {"app", "batching", "cli", "client", "engine", "rpc", "settings", "store"}),
+        (
+            "actions",
+            {"analyzer", "app", "batching", "cli", "client", "engine", "rpc", "settings", "store"},
+        ),
+        ("signals", {"actions", "store"}),
+        ("keeping", {"analyzer", "app", "batching", "cli", "client", "engine", "rpc"}),
+        (
+            "backtest",
+            {"analyzer", "app", "batching", "cli", "client", "engine", "jobs", "rpc", "settings"},
+        ),
         ("rpc", {"app", "cli", "client"}),
+        ("store", {"analyzer", "app", "batching", "cli", "client", "engine", "rpc", "settings"}),
         ("client", {"analyzer", "app", "batching", "cli", "engine", "rpc", "settings"}),
-        ("app", {"cli", "client", "jobs"}),
+        ("app", {"cli", "client", "jobs.analyzing", "jobs.engines.local", "jobs.engines.remote"}),
+        ("jobs.served", {"app", "cli", "client", "rpc", "settings"}),
         ("jobs", {"cli"}),
+        (
+            "reports",
+            {"analyzer", "app", "batching", "cli", "client", "engine", "rpc", "rules", "signals"},
+        ),
         ("transcripts", {"app", "cli", "client", "jobs", "rpc"}),
         (
             "transcripts",

@@ -34,6 +34,7 @@ def logits(**given: list[float]) -> TurnLogits:
         "tags": [-9.0] * 2,
         "escalation": [-9.0] * 2,
         "csat": [0.0] * 5,
+        "early_warning": [0.0],
     }
     return {name: np.array(given.get(name, values), np.float32) for name, values in flat.items()}
 
@@ -98,6 +99,29 @@ def test_the_thresholds_choose_the_escalation_level(
     assert scores.escalation.probability == pytest.approx(
         scores.escalation.probabilities[EscalationLevel.ESCALATE]
     )
+
+
+@pytest.mark.parametrize(
+    ("escalation", "expected"), [([-3.0, 0.0], 0.5), ([2.0, -2.0], 0.5), ([2.0, 1.0], None)]
+)
+def test_an_early_warning_is_given_until_the_conversation_has_escalated(
+    escalation: list[float], expected: float | None
+) -> None:
+    scores = score_turn(logits(escalation=escalation), labels=LABELS, calibration=CALIBRATION)
+    assert scores.escalation.early_warning == pytest.approx(expected)
+
+
+def test_an_early_warning_is_calibrated() -> None:
+    cool = replace(CALIBRATION, 4.0)
+    warm = score_turn(logits(early_warning=[2.0]), labels=LABELS, calibration=CALIBRATION)
+    soft = score_turn(logits(early_warning=[2.0]), labels=LABELS, calibration=cool)
+    assert warm.escalation.early_warning == pytest.approx(1 / (1 + np.exp(-2.0)))
+    assert soft.escalation.early_warning == pytest.approx(1 / (1 + np.exp(-0.5)))
+
+
+def replace(calibration: Calibration, early_warning: float) -> Calibration:
+    temperatures = {**calibration.temperatures, "early_warning": early_warning}
+    return calibration.model_copy(update={"temperatures": temperatures})
 
 
 def test_expected_csat_is_the_mean_of_the_grades() -> None:

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import grpc
 import structlog
 
-from moodline.analyzer import AnalysisOptions, ConversationSession
 from moodline.batching.planner import Priority
-from moodline.errors import FieldViolation, InputTooLongError, InvalidRequestError
+from moodline.domain import AnalysisWarning, Conversation, StreamedTurn, WarningCode
+from moodline.errors import (
+    FieldViolation,
+    InputTooLongError,
+    InvalidRequestError,
+    StoreUnavailableError,
+)
+from moodline.keeping.keeper import SignalKeeper
+from moodline.keeping.live import LiveSignals, ToldSignals, unkept
 from moodline.limits import Limits
-from moodline.rpc import convert
+from moodline.rpc import convert, convert_signals
+from moodline.rpc.auth import Principal, bind_principal, current_principal
 from moodline.rpc.gate import CallGate
 from moodline.rpc.interceptor import REQUEST_ID_KEY, remaining_s
+from moodline.rpc.live_stream import requests_and_signals
 from moodline.rpc.status import code_of, status_of
 from moodline.rpc.validation import RequestValidator
+from moodline.rules.history import CustomerPast
+from moodline.signals.engine import SignalEngine, SignalSession
+from moodline.store.signals import Contact
 from moodline.telemetry.logging import current_record
 from moodline.v1 import analysis_pb2, conversation_pb2
 from moodline.v1.analysis_service_pb2 import (
@@ -47,7 +62,12 @@ ENVELOPE_BYTES: Final = 65_536
 """Part of a batch response kept for what is not a result: ids, lengths, and the statuses of items
 whose results do not fit."""
 
-_RETRYABLE: Final = (grpc.StatusCode.UNAVAILABLE.name, grpc.StatusCode.RESOURCE_EXHAUSTED.name)
+_PAST_UNKNOWN: Final = AnalysisWarning(
+    WarningCode.CUSTOMER_PAST_UNKNOWN,
+    "The store of signals did not answer; rules took the customer's past as unknown.",
+)
+
+_JOB_PRINCIPAL: Final = "scoring-job"
 
 _log = structlog.get_logger(__name__)
 
@@ -64,6 +84,9 @@ class AnalysisServicer(AnalysisServiceServicer):
         limits: Limits,
         server_version: str,
         default_deadline_s: float,
+        signal_engine: SignalEngine,
+        keeper: SignalKeeper | None = None,
+        retryable_codes: Mapping[str, tuple[str, ...]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take what is needed.
@@ -74,12 +97,18 @@ class AnalysisServicer(AnalysisServiceServicer):
             server_version: Of moodline.
             default_deadline_s: How long a unary call, or one turn of a stream, may take if its
                 caller sets no deadline, in seconds.
+            signal_engine: The rules in force.
+            keeper: Keeps the signals of streams; None to tell them alone.
+            retryable_codes: Of all methods of the server, by full name.
             clock: Monotonic time in seconds, the analyzer's.
         """
         self._gate = gate
         self._limits = limits
         self._server_version = server_version
         self._default_deadline_s = default_deadline_s
+        self._signal_engine = signal_engine
+        self._keeper = keeper
+        self._retryable_codes = retryable_codes
         self._clock = clock
         self._validator = RequestValidator(limits)
 
@@ -92,7 +121,7 @@ class AnalysisServicer(AnalysisServiceServicer):
         analysis = await self._analyze(
             request.conversation,
             path="conversation",
-            options=convert.options_from_proto(request.options),
+            omit_evidence=request.options.omit_evidence,
             priority=_priority_of(request.conversation),
             deadline_s=self._deadline_s(context),
             mode="unary",
@@ -110,7 +139,6 @@ class AnalysisServicer(AnalysisServiceServicer):
         violations = self._validator.collect_violations(request)
         if violations:
             raise InvalidRequestError(violations)
-        options = convert.options_from_proto(request.options)
         deadline_s = self._deadline_s(context)
         results = [BatchItemResult() for _ in request.conversations]
         waiting = iter(range(len(results)))
@@ -118,7 +146,10 @@ class AnalysisServicer(AnalysisServiceServicer):
         async def work() -> None:
             for index in waiting:
                 results[index] = await self._item(
-                    index, request.conversations[index], options=options, deadline_s=deadline_s
+                    index,
+                    request.conversations[index],
+                    omit_evidence=request.options.omit_evidence,
+                    deadline_s=deadline_s,
                 )
 
         async with asyncio.TaskGroup() as workers:
@@ -136,37 +167,38 @@ class AnalysisServicer(AnalysisServiceServicer):
         One message is read at a time; gRPC's flow control bounds what a faster client may send.
         """
         await context.send_initial_metadata(((REQUEST_ID_KEY, current_record().request_id),))
-        session: ConversationSession | None = None
-        async for request in request_iterator:
-            violations = self._validator.collect_violations(request)
-            if violations:
-                raise InvalidRequestError(violations)
-            if request.HasField("configuration"):
-                if session is not None:
-                    raise _refused("configuration", "has come already; open a new stream for it")
-                session = self._open_session(request.configuration)
-                continue
-            if session is None:
-                raise _refused(
-                    "turn", "came before the configuration; send that first and exactly once"
-                )
-            yield convert.stream_answer_to_proto(
-                await session.add_turn(
-                    convert.turn_from_proto(request.turn),
-                    is_final=request.turn.is_final,
+        requests = aiter(request_iterator)
+        configuration = self._configuration_of(await anext(requests, None))
+        session = self._gate.analyzer.open_session(
+            conversation_id=configuration.conversation_id, language=configuration.language
+        )
+        omit_evidence = configuration.options.omit_evidence
+        async with (
+            self._open_signals(configuration) as live,
+            aclosing(requests_and_signals(requests, live)) as messages,
+        ):
+            async for message in messages:
+                if isinstance(message, ToldSignals):
+                    yield convert_signals.told_signals_to_proto(message)
+                    continue
+                self._check_turn(message)
+                answer = await session.add_turn(
+                    convert.turn_from_proto(message.turn),
+                    is_final=message.turn.is_final,
                     deadline_s=self._deadline_s(context),
                 )
+                if isinstance(answer, StreamedTurn) and answer.is_final:
+                    live.add(answer.result)
+                yield convert.stream_answer_to_proto(answer, omit_evidence=omit_evidence)
+            yield StreamConversationResponse(
+                summary=convert.analysis_to_proto(session.finish(), signals=live.signals)
             )
-        if session is None:
-            raise _refused("configuration", "never came; send it first and exactly once")
-        yield StreamConversationResponse(summary=convert.analysis_to_proto(session.finish()))
 
     async def GetCapabilities(  # noqa: N802 - named by the proto
         self, request: GetCapabilitiesRequest, context: _Context
     ) -> GetCapabilitiesResponse:
         """Tell what this server can do."""
         artifact = self._gate.analyzer.artifact
-        methods = DESCRIPTOR.services_by_name["AnalysisService"].methods
         return GetCapabilitiesResponse(
             capabilities=convert.capabilities_to_proto(
                 manifest=artifact.manifest,
@@ -174,8 +206,33 @@ class AnalysisServicer(AnalysisServiceServicer):
                 configuration_digest=artifact.digest,
                 server_version=self._server_version,
                 limits=self._limits,
-                retryable_codes={f"{SERVICE}/{m.name}": _RETRYABLE for m in methods},
+                retryable_codes=self._retryable_codes,
+                rule_set=self._signal_engine.rule_set,
+                are_signals_kept=self._keeper is not None,
             )
+        )
+
+    async def analyze_in_job(
+        self, message: conversation_pb2.Conversation, *, tenant: str, omit_evidence: bool
+    ) -> analysis_pb2.ConversationAnalysis:
+        """Analyse a conversation of a scoring job, behind live work, in a task of its own.
+
+        Args:
+            message: Validated here; fields are named from it on.
+            tenant: Whose job it is.
+            omit_evidence: As of `AnalysisOptions`.
+
+        Raises:
+            MoodlineError: As the unary call would end, but for deadlines.
+        """
+        bind_principal(Principal(_JOB_PRINCIPAL, tenant))
+        return await self._analyze(
+            message,
+            path="",
+            omit_evidence=omit_evidence,
+            priority=Priority.BULK,
+            deadline_s=None,
+            mode="batch",
         )
 
     def _deadline_s(self, context: _Context) -> float:
@@ -183,11 +240,47 @@ class AnalysisServicer(AnalysisServiceServicer):
         left_s = remaining_s(context)
         return self._clock() + (self._default_deadline_s if left_s is None else left_s)
 
-    def _open_session(self, configuration: StreamConfiguration) -> ConversationSession:
-        return self._gate.analyzer.open_session(
+    def _configuration_of(self, request: StreamConversationRequest | None) -> StreamConfiguration:
+        """Return what the first message of a stream must be."""
+        if request is None:
+            raise _refused("configuration", "never came; send it first and exactly once")
+        self._check(request)
+        if not request.HasField("configuration"):
+            raise _refused(
+                "turn", "came before the configuration; send that first and exactly once"
+            )
+        return request.configuration
+
+    def _check_turn(self, request: StreamConversationRequest) -> None:
+        self._check(request)
+        if request.HasField("configuration"):
+            raise _refused("configuration", "has come already; open a new stream for it")
+
+    def _check(self, request: StreamConversationRequest) -> None:
+        violations = self._validator.collect_violations(request)
+        if violations:
+            raise InvalidRequestError(violations)
+
+    def _open_signals(
+        self, configuration: StreamConfiguration
+    ) -> AbstractAsyncContextManager[LiveSignals]:
+        def open_session(customer: CustomerPast | None) -> SignalSession:
+            return self._signal_engine.open(
+                configuration.conversation_id,
+                channel=configuration.channel,
+                attributes=configuration.attributes,
+                customer=customer,
+            )
+
+        if self._keeper is None or configuration.discard_signals:
+            return unkept(open_session(None))
+        return self._keeper.keeping(
+            open_session,
+            tenant=current_principal().tenant,
             conversation_id=configuration.conversation_id,
+            customer_id=configuration.customer_id,
+            channel=configuration.channel,
             language=configuration.language,
-            options=convert.options_from_proto(configuration.options),
         )
 
     async def _analyze(
@@ -195,31 +288,60 @@ class AnalysisServicer(AnalysisServiceServicer):
         message: conversation_pb2.Conversation,
         *,
         path: str,
-        options: AnalysisOptions,
+        omit_evidence: bool,
         priority: Priority,
-        deadline_s: float,
+        deadline_s: float | None,
         mode: str,
     ) -> analysis_pb2.ConversationAnalysis:
         violations = await self._validator.check_conversation(message, path=path)
         if violations:
             raise InvalidRequestError(violations)
         analyzer = self._gate.analyzer
+        conversation = convert.conversation_from_proto(message)
         analysis = await analyzer.analyze(
-            convert.conversation_from_proto(message),
-            priority=priority,
-            deadline_s=deadline_s,
-            options=options,
-            mode=mode,
+            conversation, priority=priority, deadline_s=deadline_s, mode=mode
         )
-        turns = await analyzer.pacer.map(convert.turn_result_to_proto, analysis.turns)
-        return convert.analysis_to_proto(analysis, turns=turns)
+        warnings = analysis.warnings
+        try:
+            customer = await self._past_of(conversation)
+        except StoreUnavailableError:
+            customer, warnings = None, (*warnings, _PAST_UNKNOWN)
+        session = self._signal_engine.open(
+            conversation.conversation_id,
+            channel=conversation.channel,
+            attributes=conversation.attributes,
+            customer=customer,
+        )
+        await analyzer.pacer.map(session.add, analysis.turns)
+        session.finish()
+        turns = await analyzer.pacer.map(
+            lambda turn: convert.turn_result_to_proto(turn, omit_evidence=omit_evidence),
+            analysis.turns,
+        )
+        return convert.analysis_to_proto(
+            replace(analysis, warnings=warnings), turns=turns, signals=session.signals
+        )
+
+    async def _past_of(self, conversation: Conversation) -> CustomerPast | None:
+        if self._keeper is None or not conversation.customer_id:
+            return None
+        return await self._keeper.past(
+            Contact(
+                tenant=current_principal().tenant,
+                conversation_id=conversation.conversation_id,
+                customer_id=conversation.customer_id,
+                channel=conversation.channel,
+                language=conversation.language,
+                started_at=datetime.now(UTC),
+            )
+        )
 
     async def _item(
         self,
         index: int,
         message: conversation_pb2.Conversation,
         *,
-        options: AnalysisOptions,
+        omit_evidence: bool,
         deadline_s: float,
     ) -> BatchItemResult:
         """Analyse one item; what goes wrong with it is its own result."""
@@ -229,7 +351,7 @@ class AnalysisServicer(AnalysisServiceServicer):
             analysis = await self._analyze(
                 message,
                 path=path,
-                options=options,
+                omit_evidence=omit_evidence,
                 priority=Priority.BULK,
                 deadline_s=deadline_s,
                 mode="batch",

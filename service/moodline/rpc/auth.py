@@ -9,6 +9,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -47,6 +48,10 @@ class Scope(StrEnum):
 
     ANALYSIS = "analysis"
     """All methods of AnalysisService."""
+    SIGNALS = "signals"
+    """All methods of SignalService."""
+    JOBS = "jobs"
+    """All methods of ScoringJobService."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,26 @@ class Principal:
 
     name: str
     tenant: str
+
+
+_bound_principal: ContextVar[Principal | None] = ContextVar("moodline_principal", default=None)
+
+
+def bind_principal(principal: Principal) -> None:
+    """Bind who calls to the current call, which runs in a context of its own."""
+    _bound_principal.set(principal)
+
+
+def current_principal() -> Principal:
+    """Return who calls.
+
+    Raises:
+        UnauthenticatedError: Outside of authenticated calls.
+    """
+    principal = _bound_principal.get()
+    if principal is None:
+        raise UnauthenticatedError("Nobody has been authenticated.")
+    return principal
 
 
 class Authenticator(Protocol):

@@ -9,9 +9,11 @@ from typing import TypeVar
 from google.protobuf.duration_pb2 import Duration
 
 from moodline import domain
-from moodline.analyzer import AnalysisOptions
 from moodline.artifact import Manifest
 from moodline.limits import Limits
+from moodline.rpc.convert_signals import signal_to_proto
+from moodline.rules.rule_set import RuleSet
+from moodline.signals.domain import Signal
 from moodline.v1 import analysis_pb2, analysis_service_pb2, conversation_pb2
 
 _Label = TypeVar("_Label", bound=StrEnum)
@@ -26,6 +28,8 @@ def conversation_from_proto(message: conversation_pb2.Conversation) -> domain.Co
         turns=tuple(turn_from_proto(turn) for turn in message.turns),
         channel=message.channel,
         language=message.language,
+        customer_id=message.customer_id,
+        attributes=dict(message.attributes),
     )
 
 
@@ -41,11 +45,6 @@ def turn_from_proto(message: conversation_pb2.Turn) -> domain.Turn:
     )
 
 
-def options_from_proto(message: analysis_pb2.AnalysisOptions) -> AnalysisOptions:
-    """Read the options; an absent message has the defaults."""
-    return AnalysisOptions(is_evidence_wanted=not message.omit_evidence)
-
-
 def _milliseconds(duration: Duration) -> int:
     """Whole milliseconds, rounded down."""
     return int(duration.seconds) * 1000 + int(duration.nanos) // 1_000_000
@@ -55,13 +54,17 @@ def _milliseconds(duration: Duration) -> int:
 
 
 def analysis_to_proto(
-    analysis: domain.ConversationAnalysis, *, turns: Iterable[analysis_pb2.TurnResult] | None = None
+    analysis: domain.ConversationAnalysis,
+    *,
+    turns: Iterable[analysis_pb2.TurnResult] | None = None,
+    signals: Iterable[Signal] = (),
 ) -> analysis_pb2.ConversationAnalysis:
     """Write a result.
 
     Args:
         analysis: The result.
         turns: Its turns, if they have been written already.
+        signals: Its signals as they stand at the end.
     """
     rollup = analysis.rollup
     return analysis_pb2.ConversationAnalysis(
@@ -85,11 +88,19 @@ def analysis_to_proto(
         is_language_measured=analysis.is_language_measured,
         warnings=map(_warning, analysis.warnings),
         absence=rollup.absence or "",
+        signals=map(signal_to_proto, signals),
     )
 
 
-def turn_result_to_proto(result: domain.TurnResult) -> analysis_pb2.TurnResult:
-    """Write the result of one turn."""
+def turn_result_to_proto(
+    result: domain.TurnResult, *, omit_evidence: bool = False
+) -> analysis_pb2.TurnResult:
+    """Write the result of one turn.
+
+    Args:
+        result: The result.
+        omit_evidence: Whether its evidence is left out.
+    """
     message = analysis_pb2.TurnResult(
         turn_index=result.turn_index,
         turn_id=result.turn.turn_id,
@@ -113,19 +124,21 @@ def turn_result_to_proto(result: domain.TurnResult) -> analysis_pb2.TurnResult:
         analysis_pb2.Evidence(
             start=span.start, end=span.end, text=span.text, aspect=span.aspect, weight=span.weight
         )
-        for span in scores.evidence
+        for span in (() if omit_evidence else scores.evidence)
     )
     message.escalation.level = scores.escalation.level
     message.escalation.probability = scores.escalation.probability
     message.escalation.probabilities.update(_by_name(scores.escalation.probabilities))
+    if scores.escalation.early_warning is not None:
+        message.escalation.early_warning_probability = scores.escalation.early_warning
     message.expected_csat = scores.expected_csat
     return message
 
 
 def stream_answer_to_proto(
-    answer: domain.StreamedTurn | domain.DuplicateTurn,
+    answer: domain.StreamedTurn | domain.DuplicateTurn, *, omit_evidence: bool = False
 ) -> analysis_service_pb2.StreamConversationResponse:
-    """Write the answer to one turn of a stream."""
+    """Write the answer to one turn of a stream; `omit_evidence` as of `turn_result_to_proto`."""
     if isinstance(answer, domain.DuplicateTurn):
         return analysis_service_pb2.StreamConversationResponse(
             duplicate_turn=analysis_service_pb2.DuplicateTurn(
@@ -134,7 +147,7 @@ def stream_answer_to_proto(
         )
     return analysis_service_pb2.StreamConversationResponse(
         turn_result=analysis_service_pb2.StreamTurnResult(
-            turn=turn_result_to_proto(answer.result),
+            turn=turn_result_to_proto(answer.result, omit_evidence=omit_evidence),
             is_final=answer.is_final,
             state=_state(answer.state),
             warnings=map(_warning, answer.warnings),
@@ -264,7 +277,9 @@ def capabilities_to_proto(
     configuration_digest: str,
     server_version: str,
     limits: Limits,
-    retryable_codes: dict[str, tuple[str, ...]],
+    retryable_codes: Mapping[str, tuple[str, ...]],
+    rule_set: RuleSet,
+    are_signals_kept: bool,
 ) -> analysis_service_pb2.Capabilities:
     """Write what a server can do.
 
@@ -274,7 +289,9 @@ def capabilities_to_proto(
         configuration_digest: As results carry it.
         server_version: Of moodline.
         limits: Of requests.
-        retryable_codes: By full method name; all methods are idempotent, since analysis only reads.
+        retryable_codes: By full method name; all methods are idempotent.
+        rule_set: The rules in force.
+        are_signals_kept: Whether there is a store.
     """
     labels = manifest.labels
     heads: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -297,6 +314,9 @@ def capabilities_to_proto(
             max_partial_turns_open=limits.max_partial_turns_open,
             max_id_chars=limits.max_id_chars,
             max_message_bytes=limits.max_message_bytes,
+            max_attributes=limits.max_attributes,
+            max_turns_awaiting_store=limits.max_turns_awaiting_store,
+            max_page_size=limits.max_page_size,
         ),
         heads=(
             analysis_service_pb2.Head(name=name, labels=names, is_multi_label=name == "tags")
@@ -311,4 +331,10 @@ def capabilities_to_proto(
             )
             for method, codes in retryable_codes.items()
         ),
+        rule_set=analysis_service_pb2.RuleSetSummary(
+            name=rule_set.content.name,
+            rule_set_digest=rule_set.digest,
+            rule_count=len(rule_set.rules),
+        ),
+        is_signal_store_open=are_signals_kept,
     )

@@ -15,7 +15,7 @@ class CallGate:
 
     def __init__(self) -> None:
         self._analyzer: ConversationAnalyzer | None = None
-        self._is_draining = False
+        self._draining = asyncio.Event()
         self._open_calls: set[asyncio.Timeout] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -31,6 +31,10 @@ class CallGate:
             raise NotReadyError("The service is starting; try again shortly.")
         return self._analyzer
 
+    async def wait_until_draining(self) -> None:
+        """Wait until the service shuts down: calls without an end of their own must end then."""
+        await self._draining.wait()
+
     def open(self, analyzer: ConversationAnalyzer) -> None:
         """Let calls in from now on."""
         self._analyzer = analyzer
@@ -43,8 +47,8 @@ class CallGate:
             NotReadyError: If the gate has not been opened.
             DrainingError: If the service is shutting down, or does so and cannot wait longer.
         """
-        if self._is_draining:
-            raise DrainingError("The service is shutting down; another replica will answer.")
+        if self._draining.is_set():
+            raise draining()
         _ = self.analyzer
         # A timeout that is only set when the service cannot wait longer.
         scope = asyncio.timeout(None)
@@ -74,7 +78,7 @@ class CallGate:
         Returns:
             How many calls were ended.
         """
-        self._is_draining = True
+        self._draining.set()
         if await self._wait_until_idle(grace_s):
             return 0
         ended_count = len(self._open_calls)
@@ -91,3 +95,8 @@ class CallGate:
         except TimeoutError:
             return False
         return True
+
+
+def draining() -> DrainingError:
+    """What callers are told while the service shuts down."""
+    return DrainingError("The service is shutting down; another replica will answer.")

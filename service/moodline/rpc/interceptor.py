@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
 from moodline.errors import MalformedRequestError
-from moodline.rpc.auth import Authenticator, Metadata, Principal, Scope
+from moodline.rpc.auth import Authenticator, Metadata, Principal, Scope, bind_principal
 from moodline.rpc.gate import CallGate
 from moodline.rpc.status import code_of, reason_of, status_of
 from moodline.telemetry.logging import RpcRecord, bind_record
@@ -100,8 +100,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         def around(context: _Context) -> AbstractAsyncContextManager[None]:
             return self._around(context, method, scope)
 
-        if handler.response_streaming:
+        if handler.request_streaming:
             return self._wrap_stream(handler, around)
+        if handler.response_streaming:
+            return _wrap_watch(handler, around)
         return _wrap_unary(handler, around)
 
     def _wrap_stream(self, handler: _Handler, around: _Around) -> _Handler:
@@ -130,6 +132,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         context.set_trailing_metadata(trailing)
         try:
             call.principal = self._authenticator.authenticate(metadata, scope=scope)
+            bind_principal(call.principal)
             async with self._gate.enter():
                 yield
         except (asyncio.CancelledError, GeneratorExit):
@@ -182,6 +185,24 @@ def _wrap_unary(handler: _Handler, around: _Around) -> _Handler:
 
     return grpc.unary_unary_rpc_method_handler(
         unary,
+        request_deserializer=_forgiving(handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _wrap_watch(handler: _Handler, around: _Around) -> _Handler:
+    behaviour: Any = handler.unary_stream
+
+    async def watch(request: Any, context: _Context) -> AsyncIterator[Any]:
+        async with (
+            around(context),
+            aclosing(behaviour(_checked(request), context)) as responses,
+        ):
+            async for response in responses:
+                yield response
+
+    return grpc.unary_stream_rpc_method_handler(
+        watch,
         request_deserializer=_forgiving(handler.request_deserializer),
         response_serializer=handler.response_serializer,
     )

@@ -13,17 +13,26 @@ from grpc_health.v1 import health_pb2
 
 from moodline.analyzer import ConversationAnalyzer
 from moodline.errors import SettingsError
+from moodline.jobs.model import ModelIdentity
+from moodline.jobs.served.scoring_jobs import ScoringJobs
+from moodline.keeping.keeper import SignalKeeper
 from moodline.limits import Limits
-from moodline.rpc.analysis_servicer import SERVICE, AnalysisServicer
+from moodline.rpc.analysis_servicer import AnalysisServicer
 from moodline.rpc.auth import Authenticator, OpenAuthenticator, Scope, TokenAuthenticator
 from moodline.rpc.gate import CallGate
 from moodline.rpc.health import Health
 from moodline.rpc.interceptor import CallInterceptor
 from moodline.rpc.reflection import add_reflection
+from moodline.rpc.scoring_job_servicer import ScoringJobServicer
+from moodline.rpc.signal_servicer import HEARTBEAT_S, SignalServicer
 from moodline.settings import AuthSettings, ServerSettings, Settings, TlsSettings
+from moodline.signals.engine import SignalEngine
 from moodline.telemetry.metrics import Metrics
 from moodline.telemetry.tracing import Tracing
+from moodline.v1 import analysis_service_pb2, scoring_job_service_pb2, signal_service_pb2
 from moodline.v1.analysis_service_pb2_grpc import add_AnalysisServiceServicer_to_server
+from moodline.v1.scoring_job_service_pb2_grpc import add_ScoringJobServiceServicer_to_server
+from moodline.v1.signal_service_pb2_grpc import add_SignalServiceServicer_to_server
 
 KEEPALIVE_S: Final = 60
 """A connection that is quiet for so long is asked whether it still is; a client that vanished
@@ -35,13 +44,25 @@ MIN_CLIENT_PING_S: Final = 10
 FAREWELL_S: Final = 1.0
 """How long answers that are on their way may take to leave when the server stops."""
 
-_SCOPES: Final = {SERVICE: Scope.ANALYSIS}
+_SERVICES: Final = (
+    analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
+    signal_service_pb2.DESCRIPTOR.services_by_name["SignalService"],
+    scoring_job_service_pb2.DESCRIPTOR.services_by_name["ScoringJobService"],
+)
+_SCOPES: Final = dict(
+    zip(
+        (service.full_name for service in _SERVICES),
+        (Scope.ANALYSIS, Scope.SIGNALS, Scope.JOBS),
+        strict=True,
+    )
+)
+_RETRYABLE: Final = (grpc.StatusCode.UNAVAILABLE.name, grpc.StatusCode.RESOURCE_EXHAUSTED.name)
 
 _log = structlog.get_logger(__name__)
 
 
 class RpcServer:
-    """Serves an analyzer over gRPC.
+    """Serves an analyzer, and the signals of its conversations, over gRPC.
 
     Use it as a context manager: inside, the port is open and health says NOT_SERVING until `open`.
     """
@@ -53,6 +74,10 @@ class RpcServer:
         limits: Limits,
         metrics: Metrics,
         server_version: str,
+        signal_engine: SignalEngine,
+        keeper: SignalKeeper | None = None,
+        jobs: ScoringJobs | None = None,
+        heartbeat_s: float = HEARTBEAT_S,
         tracing: Tracing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,6 +88,10 @@ class RpcServer:
             limits: What a request may carry.
             metrics: Where durations and counts go.
             server_version: Of moodline.
+            signal_engine: The rules in force.
+            keeper: Keeps signals; None to tell them in streams alone.
+            jobs: Scoring jobs, which run while calls are served; None to take none.
+            heartbeat_s: How long a watch of signals may be silent, in seconds.
             tracing: Where spans go, if calls are traced.
             clock: Monotonic time in seconds, the analyzer's.
 
@@ -70,8 +99,9 @@ class RpcServer:
             SettingsError: If the tokens file cannot be used.
         """
         self._settings = settings
+        self._rule_set_digest = signal_engine.rule_set.digest
         self._gate = CallGate()
-        self._health = Health((SERVICE,))
+        self._health = Health(tuple(_SCOPES))
         calls = CallInterceptor(
             scopes=_SCOPES,
             authenticator=_authenticator(settings.auth),
@@ -81,13 +111,31 @@ class RpcServer:
         )
         tracers = [] if tracing is None else [tracing.server_interceptor]
         self._server = new_server(settings.server, [*tracers, calls])
-        self._servicer = AnalysisServicer(
+        self._analysis = AnalysisServicer(
             gate=self._gate,
             limits=limits,
             server_version=server_version,
             default_deadline_s=settings.admission.default_deadline_s,
+            signal_engine=signal_engine,
+            keeper=keeper,
+            retryable_codes={
+                f"{service.full_name}/{method.name}": _RETRYABLE
+                for service in _SERVICES
+                for method in service.methods
+            },
             clock=clock,
         )
+        self._signals = SignalServicer(
+            gate=self._gate,
+            limits=limits,
+            keeper=keeper,
+            rule_set=signal_engine.rule_set,
+            heartbeat_s=heartbeat_s,
+            default_deadline_s=settings.admission.default_deadline_s,
+            clock=clock,
+        )
+        self._jobs = jobs
+        self._scoring_jobs = ScoringJobServicer(jobs=jobs, limits=limits)
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -97,9 +145,11 @@ class RpcServer:
             SettingsError: If the address is not free, or a file of TLS cannot be used.
         """
         await self._health.start(self._server)
-        add_AnalysisServiceServicer_to_server(self._servicer, self._server)
+        add_AnalysisServiceServicer_to_server(self._analysis, self._server)
+        add_SignalServiceServicer_to_server(self._signals, self._server)
+        add_ScoringJobServiceServicer_to_server(self._scoring_jobs, self._server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-        add_reflection(self._server, [SERVICE, health_name])
+        add_reflection(self._server, [*_SCOPES, health_name])
         self.port = open_port(self._server, self._settings)
         await self._server.start()
         return self
@@ -112,10 +162,19 @@ class RpcServer:
         """Serve calls from now on, with a warm analyzer."""
         self._gate.open(analyzer)
         await self._health.set_ready(True)
+        if self._jobs is not None:
+            artifact = analyzer.artifact
+            self._jobs.start(
+                self._analysis.analyze_in_job,
+                ModelIdentity(artifact.model_version, artifact.digest, self._rule_set_digest),
+            )
 
     async def drain(self) -> None:
         """Say NOT_SERVING, refuse new calls, let open ones finish within the grace, then stop."""
         await self._health.set_ready(False)
+        if self._jobs is not None:
+            # At once, so that all there is to compute is for the calls that are open.
+            await self._jobs.stop()
         ended_count = await self._gate.drain(self._settings.server.grace_s, farewell_s=FAREWELL_S)
         if ended_count:
             _log.warning(

@@ -27,6 +27,8 @@ TURNS_PER_STEP = 128
 
 _STANDARD_RULES = {
     "duration.gte",
+    "int32.gte",
+    "map.max_pairs",
     "repeated.max_items",
     "repeated.min_items",
     "required",
@@ -39,6 +41,7 @@ _REMEDIES = {
     "text": "split it into several turns",
     "turns": "send the conversation through StreamConversation",
     "conversations": "send several batches",
+    "attributes": "send those alone that rules look at",
 }
 
 
@@ -104,6 +107,8 @@ class RequestValidator:
                 part.conversation_id = conversation.conversation_id
             if first_index + TURNS_PER_STEP >= len(conversation.turns):
                 part.channel, part.language = conversation.channel, conversation.language
+                part.customer_id = conversation.customer_id
+                part.attributes.update(conversation.attributes)
             part.turns.extend(conversation.turns[first_index : first_index + TURNS_PER_STEP])
             violations += self._rule_violations(part, path, first_turn_index=first_index)
             await asyncio.sleep(0)
@@ -136,7 +141,8 @@ class RequestValidator:
             elements = violation.proto.field.elements if violation.proto.field else ()
             for element in elements:
                 field = _join(field, element.field_name)
-                if element.subscript is not None:
+                # A name in a map is the caller's own word; it is not repeated.
+                if element.subscript is not None and element.subscript.field == "index":
                     index = int(element.subscript.value)
                     index += first_turn_index if element.field_name == "turns" else 0
                     field += f"[{index}]"
@@ -186,10 +192,12 @@ def _describe(violation: protovalidate.Violation, name: str) -> str:
     match violation.proto.rule_id:
         case "string.max_len":
             return _too_many("characters", len(value), limit, _REMEDIES.get(name, "shorten it"))
-        case "repeated.max_items":
-            return _too_many(name, len(value), limit, _REMEDIES[name])
+        case "repeated.max_items" | "map.max_pairs":
+            return _too_many(name, len(value), limit, _REMEDIES.get(name, "send fewer"))
         case "string.in":
-            return f"is none of {', '.join(limit)}; use one of these"
+            return f"is none of {', '.join(filter(None, limit))}; use one of these"
+        case "int32.gte":
+            return f"is {value}, at least {limit} is allowed; raise it or leave it out"
         case "duration.gte":
             return "is negative; count from the beginning of the conversation, or leave it out"
         case _:

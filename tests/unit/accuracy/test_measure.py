@@ -18,7 +18,7 @@ from benchmarks.accuracy.measure import (
 from models.recipe.collect import HeadOutputs
 from models.recipe.evaluate import head_figures
 from models.recipe.examples import UNKNOWN
-from models.recipe.labels import HEADS, TAGS
+from models.recipe.labels import GRADED_LABELS, HEADS, TAGS
 from moodline.artifact import Calibration
 
 CALIBRATION = Calibration(
@@ -41,7 +41,6 @@ def outputs(
     """Turns, one a conversation, whose grades of sentiment are said with confidence."""
     count = len(truth)
     unknown = np.full(count, UNKNOWN)
-    names = ("sentiment", "coarse_sentiment", "urgency", "stage", "escalation", "csat")
     return HeadOutputs(
         logits={
             **{head: np.zeros((count, size)) for head, size in HEADS.items()},
@@ -49,7 +48,7 @@ def outputs(
             "tags": np.full((count, len(TAGS)), 3.0),
         },
         labels={
-            **dict.fromkeys(names, unknown),
+            **dict.fromkeys(GRADED_LABELS, unknown),
             "sentiment": truth,
             "tags": np.full((count, len(TAGS)), UNKNOWN),
             **labels,

@@ -40,9 +40,9 @@ def test_the_card_counts_conversations_labels_tags_and_duplicates() -> None:
         ["all", "", "2", "", "", "1", "", "1"],
     ]
     assert rows_of(card, "Labelled turns for training, by head") == [
-        ["`umsab`", "", "1", "", "", "", "", ""],
-        ["`banking77`", "", "", "2", "", "2", "", ""],
-        ["all", "", "1", "2", "", "2", "", ""],
+        ["`umsab`", "", "1", "", "", "", "", "", ""],
+        ["`banking77`", "", "", "2", "", "2", "", "", ""],
+        ["all", "", "1", "2", "", "2", "", "", ""],
     ]
     assert rows_of(card, "Labelled turns by language") == [
         ["ar", "report", "", "1", "", "", "", "", ""],

@@ -167,6 +167,28 @@ def test_labelled_rows_of_sets_that_may_not_be_trained_on_are_not_read(tmp_path:
     assert [e.example_id for e in examples] == ["annotated-2"]
 
 
+def test_a_turn_warns_of_an_escalation_in_the_three_customer_turns_after_it(
+    tmp_path: Path,
+) -> None:
+    labels = {"sentiment": -1, "urgency": 1, "stage": "support", "tags": []}
+    customer = {"speaker": "customer", "text": "Where is it?", "labels": labels}
+    agent = {"speaker": "agent", "text": "I will look."}
+    row = {
+        "source": "star",
+        "lang": "en",
+        "turns": [customer, customer, agent, customer, customer, agent, customer, customer],
+        "labels": {"escalation": "escalate", "escalation_turn": 6, "csat": 1},
+    }
+    watched = {**row, "labels": {"escalation": "watch", "escalation_turn": 6, "csat": 2}}
+    (escalates, stays) = read(tmp_path, "annotated", row, watched, file="train.jsonl")
+    assert warnings_of(escalates) == [0, 1, 1, 1, UNKNOWN, UNKNOWN]
+    assert warnings_of(stays) == [0, 0, 0, 0, 0, 0]
+
+
+def warnings_of(example: Example) -> list[int]:
+    return [turn.labels.early_warning for turn in example.turns if turn.labels]
+
+
 def test_rows_under_gpl_and_answers_of_the_bot_are_not_read(tmp_path: Path) -> None:
     free, gpl = "bot:nlu.yml (MIT)", "RasaHQ/rasa-demo (GPL-3.0)"
     examples = read(

@@ -7,7 +7,6 @@ from google.protobuf.duration_pb2 import Duration
 
 from moodline import domain
 from moodline.rpc import convert
-from moodline.v1.analysis_pb2 import AnalysisOptions
 from moodline.v1.conversation_pb2 import Conversation, Turn
 
 URGENCY = domain.Urgency(
@@ -70,9 +69,11 @@ def test_absent_offsets_stay_unknown() -> None:
 
 
 @pytest.mark.parametrize("is_omitted", [False, True])
-def test_evidence_is_wanted_unless_omitted(is_omitted: bool) -> None:
-    options = convert.options_from_proto(AnalysisOptions(omit_evidence=is_omitted))
-    assert options.is_evidence_wanted is not is_omitted
+def test_evidence_is_written_unless_omitted(is_omitted: bool) -> None:
+    result = domain.TurnResult(3, TURN, SCORES)
+    message = convert.turn_result_to_proto(result, omit_evidence=is_omitted)
+    assert bool(message.evidence) is not is_omitted
+    assert message.sentiment.label == "NEGATIVE"
 
 
 def test_a_scored_turn_is_written_whole() -> None:

@@ -1,0 +1,1 @@
+"""Signals of a real server: lost or doubled by kills, and what they cost."""
