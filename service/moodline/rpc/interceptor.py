@@ -127,6 +127,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _around(self, context: _Context, method: str, scope: Scope) -> AsyncIterator[None]:
         metadata: Metadata = context.invocation_metadata() or ()
         call = _Call(method, bind_record(), self._clock())
+        # Asked for now: a watch may be closed after its call was freed, which crashes gRPC then.
+        peer = context.peer()
         call.record.request_id = request_id = _request_id(metadata)
         trailing = ((REQUEST_ID_KEY, request_id),)
         context.set_trailing_metadata(trailing)
@@ -148,7 +150,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             status = rpc_status.to_status(status_of(error, request_id=request_id))
             await context.abort(status.code, status.details, (*status.trailing_metadata, *trailing))
         finally:
-            self._conclude(call, context.peer())
+            self._conclude(call, peer)
 
     def _conclude(self, call: _Call, peer: str) -> None:
         """Write the one line of the call, and count it."""
