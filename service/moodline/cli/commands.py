@@ -174,7 +174,7 @@ def analyze(
     file: Annotated[str, typer.Argument(help="JSON lines, one conversation each; - for stdin.")],
     output_format: Annotated[
         OutputFormat | None,
-        typer.Option("--format", help="[default: table on a terminal, else json]"),
+        typer.Option("--format", help="Default: table on a terminal, else json."),
     ] = None,
     server: ServerOption = None,
     token_file: TokenFileOption = None,
@@ -238,25 +238,37 @@ async def _analyze(
 def score(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Files, folders, globs; - for standard input."),
+        typer.Argument(metavar="INPUT", help="Files, folders, globs; - for standard input."),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="A file for jsonl, else a folder; must be new.")
+        Path,
+        typer.Option("-o", "--out", help="A file for jsonl, else a folder for files; must be new."),
     ],
     result_format: Annotated[
-        ResultFormat, typer.Option("--to", help="How results are written.")
+        ResultFormat,
+        typer.Option("--to", help="How results are written; parquet needs moodline[batch]."),
     ] = ResultFormat.JSONL,
     format_name: Annotated[
         str,
-        typer.Option("--from", metavar="FORMAT", help="Of all inputs. [default: by their content]"),
+        typer.Option(
+            "--from",
+            metavar="FORMAT",
+            help="Of all inputs, by a name of docs/formats.md. Default: by their content.",
+        ),
     ] = "",
     role: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=ROLE", help="Role of a speaker, e.g. 'Speaker 0=agent'."),
+        typer.Option(
+            metavar="NAME=ROLE",
+            help="Role of a speaker: customer, agent or bot, e.g. 'Speaker 0=agent'. Repeatable.",
+        ),
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="THEIRS=OURS", help="Meaning of a column, e.g. 'Mesaj=text'."),
+        typer.Option(
+            metavar="THEIRS=OURS",
+            help="Meaning of a column, e.g. 'Mesaj=text'; docs/formats.md lists ours. Repeatable.",
+        ),
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
     correct_roles: Annotated[
@@ -267,7 +279,10 @@ def score(
         bool, typer.Option("--resume", help="Go on where an earlier run of the job ended.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove what is at OUT, and begin anew.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Remove what is at OUT, a whole folder too, and begin anew."
+        ),
     ] = False,
     part_size: Annotated[
         int, typer.Option(min=1, help="Conversations between two checkpoints.")
@@ -277,7 +292,9 @@ def score(
     ] = EngineName.LOCAL,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, help="[default: the processors that may be used here, or in Ray]"),
+        typer.Option(
+            min=1, help="How many work. Default: the processors that may be used here, or in Ray."
+        ),
     ] = None,
     ray_address: Annotated[
         str,
@@ -396,7 +413,7 @@ def report(
 @app.command()
 def probe(
     server: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="[default: as the settings say]")
+        str | None, typer.Option(metavar="HOST:PORT", help="Default: as the settings say.")
     ] = None,
     service: Annotated[
         str,
@@ -454,7 +471,7 @@ def backtest(
         str | None,
         typer.Option(
             metavar="RULES",
-            help="The rules in force: a file, or default. [default: MOODLINE_RULES__PATH]",
+            help="The rules in force: a file, or default. Default: MOODLINE_RULES__PATH.",
         ),
     ] = None,
     scores: Annotated[
@@ -468,7 +485,7 @@ def backtest(
     supervisors: Annotated[int, typer.Option(min=1, help="People who share the alerts.")] = 1,
     contacts_per_hour: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Of all agents. [default: by the contacts' durations]"),
+        typer.Option(min=0.001, help="Of all agents. Default: by the contacts' durations."),
     ] = None,
     alerts_per_100: Annotated[
         float | None,
@@ -487,15 +504,25 @@ def backtest(
     ] = None,
     format_name: Annotated[
         str,
-        typer.Option("--from", metavar="FORMAT", help="Of all inputs. [default: by their content]"),
+        typer.Option(
+            "--from",
+            metavar="FORMAT",
+            help="Of all inputs, by a name of docs/formats.md. Default: by their content.",
+        ),
     ] = "",
     role: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=ROLE", help="Role of a speaker, e.g. 'Speaker 0=agent'."),
+        typer.Option(
+            metavar="NAME=ROLE",
+            help="Role of a speaker: customer, agent or bot, e.g. 'Speaker 0=agent'. Repeatable.",
+        ),
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="THEIRS=OURS", help="Meaning of a column, e.g. 'Mesaj=text'."),
+        typer.Option(
+            metavar="THEIRS=OURS",
+            help="Meaning of a column, e.g. 'Mesaj=text'; docs/formats.md lists ours. Repeatable.",
+        ),
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
     correct_roles: Annotated[
@@ -570,7 +597,7 @@ def list_actions(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
     output_format: Annotated[
         OutputFormat | None,
-        typer.Option("--format", help="[default: table on a terminal, else json]"),
+        typer.Option("--format", help="Default: table on a terminal, else json."),
     ] = None,
 ) -> None:
     """List actions of MOODLINE_STORE__URL, those planned last first; dead ones unless you say.
@@ -639,7 +666,7 @@ def config() -> None:
 @app.command()
 def check_model(
     directory: Annotated[
-        Path | None, typer.Argument(help="[default: MOODLINE_ENGINE__MODEL_DIR or the bundled one]")
+        Path | None, typer.Argument(help="Default: MOODLINE_ENGINE__MODEL_DIR or the bundled one.")
     ] = None,
 ) -> None:
     """Check a model: its files against their checksums, golden conversations against their scores.

@@ -53,11 +53,11 @@ def create(
     ] = None,
     request_id: Annotated[
         str | None,
-        typer.Option(help="The same again gives the same job. [default: a new one]"),
+        typer.Option(help="The same again gives the same job. Default: a new one."),
     ] = None,
     format_name: Annotated[
         str,
-        typer.Option("--from", metavar="FORMAT", help="Of all files. [default: by their content]"),
+        typer.Option("--from", metavar="FORMAT", help="Of all files. Default: by their content."),
     ] = "",
     correct_roles: Annotated[
         bool,

@@ -57,7 +57,7 @@ class OutcomeName(StrEnum):
 
 FormatOption = Annotated[
     SignalFormat | None,
-    typer.Option("--format", help="[default: table on a terminal, else json]"),
+    typer.Option("--format", help="Default: table on a terminal, else json."),
 ]
 
 
@@ -156,7 +156,7 @@ def list_signals(
 def acknowledge(
     context: typer.Context,
     signal_id: SignalArgument,
-    by: Annotated[str, typer.Option(help="Who. [default: the name of the token]")] = "",
+    by: Annotated[str, typer.Option(help="Who. Default: the name of the token.")] = "",
 ) -> None:
     """Say that somebody has taken note of a signal.
 
@@ -173,7 +173,7 @@ def resolve(
     signal_id: SignalArgument,
     outcome: Annotated[OutcomeName, typer.Argument(help="What the signal was worth.")],
     comment: Annotated[str, typer.Option(help="What there is to say about it.")] = "",
-    by: Annotated[str, typer.Option(help="Who. [default: the name of the token]")] = "",
+    by: Annotated[str, typer.Option(help="Who. Default: the name of the token.")] = "",
 ) -> None:
     """Say that a signal is dealt with, and what it was worth.
 
