@@ -23,7 +23,7 @@ from moodline.jobs.model import ModelIdentity
 from moodline.settings import Settings
 from moodline.telemetry.logging import configure_logging
 
-IN_FLIGHT_PER_PROCESS: Final = 64
+IN_FLIGHT_PER_PROCESS: Final = 160
 """Conversations that a process has at a time: turns for several engine calls, so that the batches
 are full while results are written and more is read."""
 
