@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
@@ -15,6 +16,7 @@ from sqlalchemy import URL, Connection, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from moodline.errors import StoreError, StoreUnavailableError
 from moodline.store.connections import connected
@@ -32,6 +34,9 @@ IDLE_TIMEOUT_S: Final = 30
 all others."""
 BUSY_TIMEOUT_S: Final = 60
 """How long a process waits for another that writes to the same SQLite file."""
+WAL_ATTEMPTS: Final = 200
+WAL_REST_S: Final = 0.05
+"""Between attempts to switch a new SQLite file to its write-ahead log."""
 
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _OPTIONS: Final = frozenset({"host", "sslmode"})
@@ -246,9 +251,8 @@ def _engine(url: URL) -> AsyncEngine:
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
+    _use_write_ahead_log(cursor)
     for pragma in (
-        # Readers and the writer do not wait for each other.
-        "journal_mode = WAL",
         # What is committed survives a power failure too, not only kill -9; a sync per commit.
         "synchronous = FULL",
         "foreign_keys = ON",
@@ -257,6 +261,22 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _use_write_ahead_log(cursor: Any) -> None:
+    """Let readers and the writer not wait for each other.
+
+    Connections that open a new file together meet a lock at which SQLite does not wait out its
+    busy timeout, but fails at once; the first of them has switched the file for good.
+    """
+    for _ in range(WAL_ATTEMPTS):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            await_only(asyncio.sleep(WAL_REST_S))
+        else:
+            return
+    cursor.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

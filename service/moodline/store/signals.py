@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Insert, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from moodline.actions.plan import plan_actions
@@ -72,6 +72,9 @@ class SignalStore:
         """
         self._database = database
         self._poll_s = poll_s
+        # Made once: to make them anew costs more than the database takes to run them.
+        self._keep_contacts = _contact_upsert(database)
+        self._keep_signals = _signal_upsert(database)
 
     async def begin(self, contact: Contact) -> CustomerPast | None:
         """Record a contact, once, and return what is known of its customer from before it.
@@ -363,29 +366,16 @@ class SignalStore:
 
     async def _keep_contact(self, connection: AsyncConnection, contact: Contact) -> None:
         """Insert a contact, or add what was unknown of it."""
-        insert = self._database.insert(contacts).values(
-            tenant=contact.tenant,
-            conversation_id=contact.conversation_id,
-            customer_id=contact.customer_id,
-            channel=contact.channel,
-            language=contact.language,
-            started_at=contact.started_at,
-            outcome="",
-        )
-        new = insert.excluded
-        names = ("customer_id", "channel", "language")
-        await connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=[contacts.c.tenant, contacts.c.conversation_id],
-                set_={
-                    name: func.coalesce(func.nullif(new[name], ""), contacts.c[name])
-                    for name in names
-                },
-                where=or_(
-                    *(and_(new[name] != "", new[name] != contacts.c[name]) for name in names)
-                ),
-            )
-        )
+        row = {
+            "tenant": contact.tenant,
+            "conversation_id": contact.conversation_id,
+            "customer_id": contact.customer_id,
+            "channel": contact.channel,
+            "language": contact.language,
+            "started_at": contact.started_at,
+            "outcome": "",
+        }
+        await connection.execute(self._keep_contacts, row)
 
     async def _append(
         self,
@@ -447,18 +437,7 @@ class SignalStore:
             return
         tenant = events[0].signal.tenant
         latest = {event.signal.signal.signal_id: signal_row(event.signal) for event in events}
-        upsert = self._database.insert(signals)
-        await connection.execute(
-            upsert.on_conflict_do_update(
-                index_elements=[signals.c.tenant, signals.c.signal_id],
-                set_={
-                    column.name: upsert.excluded[column.name]
-                    for column in signals.c
-                    if not column.primary_key
-                },
-            ),
-            [*latest.values()],
-        )
+        await connection.execute(self._keep_signals, [*latest.values()])
         await connection.execute(signal_events.insert(), [event_row(event) for event in events])
         planned = [action_row(event, action) for event in events for action in plan_actions(event)]
         if planned:
@@ -541,6 +520,31 @@ def _conditions(signal_filter: SignalFilter) -> Sequence[ColumnElement[bool]]:
     if signal_filter.raised_before is not None:
         conditions.append(signals.c.raised_at < signal_filter.raised_before)
     return conditions
+
+
+def _contact_upsert(database: Database) -> Insert:
+    """Inserts a contact, or adds what was unknown of it."""
+    insert = database.insert(contacts)
+    new = insert.excluded
+    names = ("customer_id", "channel", "language")
+    return insert.on_conflict_do_update(
+        index_elements=[contacts.c.tenant, contacts.c.conversation_id],
+        set_={name: func.coalesce(func.nullif(new[name], ""), contacts.c[name]) for name in names},
+        where=or_(*(and_(new[name] != "", new[name] != contacts.c[name]) for name in names)),
+    )
+
+
+def _signal_upsert(database: Database) -> Insert:
+    """Inserts signals, or replaces what they were."""
+    insert = database.insert(signals)
+    return insert.on_conflict_do_update(
+        index_elements=[signals.c.tenant, signals.c.signal_id],
+        set_={
+            column.name: insert.excluded[column.name]
+            for column in signals.c
+            if not column.primary_key
+        },
+    )
 
 
 async def _past(connection: AsyncConnection, contact: Contact) -> CustomerPast | None:
