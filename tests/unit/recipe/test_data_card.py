@@ -45,9 +45,9 @@ def test_the_card_counts_conversations_labels_tags_and_duplicates() -> None:
         ["all", "", "1", "2", "", "2", "", "", ""],
     ]
     assert rows_of(card, "Labelled turns by language") == [
-        ["ar", "report", "", "1", "", "", "", "", ""],
-        ["de", "train", "", "1", "", "", "", "", ""],
-        ["en", "train", "", "", "2", "", "2", "", ""],
+        ["ar", "report", "", "1", "", "", "", "", "", ""],
+        ["de", "train", "", "1", "", "", "", "", "", ""],
+        ["en", "train", "", "", "2", "", "2", "", "", ""],
     ]
     tags = {row[0]: row[1:] for row in rows_of(card, "Tags in training")}
     assert (tags["`billing`"], tags["`fraud`"], tags["`abuse`"]) == (["2", ""], ["", "2"], ["", ""])
