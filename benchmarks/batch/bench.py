@@ -197,7 +197,8 @@ class Recovery:
     """What became of a job that was killed again and again."""
 
     kill_count: int
-    kills_in_loading: int
+    fruitless_kill_count: int
+    """Kills before anything more was finished, as while the model is loaded."""
     conversation_count: int
     lost_count: int
     doubled_count: int
@@ -205,38 +206,52 @@ class Recovery:
 
 
 def measure_recovery(folder: Path, arguments: argparse.Namespace) -> Recovery:
-    """Kill a job at random moments, and compare its results with those of a run left alone."""
+    """Kill a job at random moments, and compare its results with those of a run left alone.
+
+    A life of the job is as long as a random share of three times what it takes to finish the first
+    part: a third of the kills fall into the loading of the model, the others into the work.
+    """
     rng = random.Random(arguments.seed)
     conversations = read_conversations()[: arguments.conversations]
     source = folder / "kills.jsonl"
     write_input(source, conversations, copies=arguments.kill_copies)
-    whole = folder / "whole.jsonl"
-    started_s = time.monotonic()
-    subprocess.run(score_command(source, whole), stderr=subprocess.DEVNULL, check=True)
-    whole_s = time.monotonic() - started_s
-    out = folder / "killed.jsonl"
-    journal = folder / "killed.jsonl.job" / "journal.jsonl"
-    kill_count = loading_count = 0
+    options = ("--resume", "--part-size", "20")
+    whole, out = folder / "whole.jsonl", folder / "killed.jsonl"
+    first_part_s = 0.0
+    with subprocess.Popen(
+        score_command(source, whole, *options), stderr=subprocess.DEVNULL
+    ) as process:
+        started_s = time.monotonic()
+        while process.poll() is None:
+            if not first_part_s and journal_bytes(whole):
+                first_part_s = time.monotonic() - started_s
+            time.sleep(SAMPLE_INTERVAL_S)
+    if process.returncode or not first_part_s:
+        raise SystemExit("the job that is left alone failed, or was too short to be killed")
+    kill_count = fruitless_count = 0
     while not out.exists():
-        options = ("--resume", "--part-size", "20")
-        before = journal.stat().st_size if journal.exists() else 0
+        before = journal_bytes(out)
         with subprocess.Popen(
             score_command(source, out, *options), stderr=subprocess.DEVNULL
         ) as process:
             if kill_count < arguments.kills:
-                # Also while it loads, and over all in less than one whole run.
                 try:
-                    process.wait(timeout=rng.uniform(0.2, whole_s / 4))
+                    process.wait(timeout=rng.uniform(0, 3 * first_part_s))
                 except subprocess.TimeoutExpired:
                     process.send_signal(signal.SIGKILL)
                     kill_count += 1
+                    fruitless_count += journal_bytes(out) == before
             process.wait()
-        after = journal.stat().st_size if journal.exists() else 0
-        loading_count += after == before and not out.exists()
-    return compared(whole, out, kill_count=kill_count, loading_count=loading_count)
+    return compared(whole, out, kill_count=kill_count, fruitless_count=fruitless_count)
 
 
-def compared(whole: Path, out: Path, *, kill_count: int, loading_count: int) -> Recovery:
+def journal_bytes(out: Path) -> int:
+    """Size of the list of parts that a job has finished; 0 before the first."""
+    journal = out.with_name(f"{out.name}.job") / "journal.jsonl"
+    return journal.stat().st_size if journal.exists() else 0
+
+
+def compared(whole: Path, out: Path, *, kill_count: int, fruitless_count: int) -> Recovery:
     """Compare the results by conversation."""
     wanted = [json.loads(line) for line in whole.open(encoding="utf-8")]
     found = [json.loads(line) for line in out.open(encoding="utf-8")]
@@ -244,7 +259,7 @@ def compared(whole: Path, out: Path, *, kill_count: int, loading_count: int) -> 
     present = [one for one in wanted if one["conversation_id"] in scores]
     return Recovery(
         kill_count=kill_count,
-        kills_in_loading=loading_count,
+        fruitless_kill_count=fruitless_count,
         conversation_count=len(wanted),
         lost_count=len(wanted) - len(present),
         doubled_count=len(found) - len(scores),
@@ -300,15 +315,17 @@ def main() -> None:
     results: dict[str, Any] = {}
     if arguments.only and results_file.exists():
         results = json.loads(results_file.read_bytes())
+    command = "python -m benchmarks.batch " + shlex.join(without_paths(sys.argv[1:]))
     results |= {
         "machine": describe_machine(),
         "model": find_artifact(load_settings({})).model_version,
-        "command": "python -m benchmarks.batch " + shlex.join(without_paths(sys.argv[1:])),
         "seed": arguments.seed,
     }
+    commands = results.setdefault("commands", {})
     with tempfile.TemporaryDirectory() as name:
         for part in [arguments.only] if arguments.only else PARTS:
             results[part] = PARTS[part](Path(name), arguments)
+            commands[part] = command
     text = json.dumps(results, indent=1)
     results_file.write_text(text + "\n", encoding="utf-8")
     if results.keys() >= PARTS.keys():

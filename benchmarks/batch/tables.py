@@ -16,7 +16,11 @@ def render(results: Json) -> str:
     machine = results["machine"]
     parts = [
         "# Scoring jobs: rate, scaling, memory, recovery, formats\n",
-        f"Written by `{results['command']}` from [results.json](results.json).\n",
+        (
+            "From [results.json](results.json), which these commands wrote: "
+            + ", ".join(f"`{one}`" for one in dict.fromkeys(results["commands"].values()))
+            + ".\n"
+        ),
         (
             f"{machine['processor']}, {machine['cpu_quota']} processors, "
             f"Python {machine['python']}, ONNX Runtime {machine['onnxruntime']}; "
@@ -82,7 +86,7 @@ def _memory(memory: Json) -> str:
 def _recovery(recovery: Json) -> str:
     rows = [
         ("kill -9 at random moments", recovery["kill_count"]),
-        ("of these before anything more was finished", recovery["kills_in_loading"]),
+        ("of these before anything more was finished", recovery["fruitless_kill_count"]),
         ("conversations", recovery["conversation_count"]),
         ("**lost**", recovery["lost_count"]),
         ("**doubled**", recovery["doubled_count"]),
