@@ -38,10 +38,15 @@ def train(
     config: ConfigOption = DEFAULT_CONFIG,
     runs: RunsOption = DEFAULT_RUNS,
 ) -> None:
-    """Train both networks; resumes from the last checkpoint."""
+    """Train both networks, first those of the runs that this one builds on; resumes a run."""
     from models.recipe import train as step
+    from models.recipe.network import TRAINED_FILE
 
     loaded = load_config(config)
+    teacher = loaded.distillation.teacher if loaded.distillation else None
+    for earlier in (loaded.continue_from, teacher):
+        if earlier is not None and not (runs / earlier / TRAINED_FILE).exists():
+            train(data_root, config.with_name(f"{earlier}.yaml"), runs)
     step.train(
         loaded, data_root=data_root, run_dir=_run_dir(runs, loaded), cache_dir=runs / "cache"
     )

@@ -53,8 +53,24 @@ class TrainingConfig(_Group):
     warmup_share: float
     gradient_clip: float
     label_smoothing: float
+    augmented_share: float = Field(
+        ge=0.0, le=1.0, description="Share of customer turns that are shown in a variant."
+    )
     checkpoint_every_steps: int
     loss_weights: dict[str, float]
+
+    @property
+    def max_example_tokens(self) -> int:
+        """Tokens of one conversation that fit into a batch; the turns behind are left out."""
+        return int(0.9 * self.rows_per_batch * self.row_tokens)
+
+
+class DistillationConfig(_Group):
+    """What is learned from another run; see distill.py."""
+
+    teacher: str = Field(description="Name of a run of this recipe.")
+    temperature: float = Field(gt=0.0, description="Above 1, small probabilities tell more.")
+    weight: float = Field(ge=0.0, description="Of the loss against the teacher.")
 
 
 class RecipeConfig(_Group):
@@ -77,6 +93,7 @@ class RecipeConfig(_Group):
     head_width: int
     sources: tuple[SourceConfig, ...]
     training: TrainingConfig
+    distillation: DistillationConfig | None = None
 
 
 def load_config(path: Path) -> RecipeConfig:

@@ -47,11 +47,16 @@ class TurnLabels:
 
 @dataclass(frozen=True, slots=True)
 class ExampleTurn:
-    """One turn; only customer turns have labels."""
+    """One turn; only customer turns have labels.
+
+    Attributes:
+        taught_sentiment: Probabilities of negative, neutral and positive that a teacher gives.
+    """
 
     is_customer: bool
     text: str
     labels: TurnLabels | None = None
+    taught_sentiment: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

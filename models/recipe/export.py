@@ -22,10 +22,11 @@ from models.recipe.config import RecipeConfig, config_digest
 from models.recipe.evaluate import evaluate
 from models.recipe.examples import Example, hash_share
 from models.recipe.labels import ASPECTS, ESCALATION, HEADS, SENTIMENT, STAGE, TAGS, URGENCY
+from models.recipe.network import Networks
 from models.recipe.quantize import quantize_encoder
 from models.recipe.smooth import prepare_feed_forward
 from models.recipe.start_encoder import HUB_NAME
-from models.recipe.train import Networks, load_examples, load_trained, training_order
+from models.recipe.train import load_examples, load_trained, training_order
 from moodline.artifact import (
     ENCODER_FILE,
     HEAD_FILE,

@@ -45,6 +45,22 @@ def _graded(logits: Tensor, target: Tensor, *, smoothing: float) -> Tensor:
     return _masked_mean(cross_entropy + 0.5 * error, known.float())
 
 
+def distillation_loss(sentiment_logits: Tensor, taught: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy against a teacher, both softened, over the turns that it has judged.
+
+    Args:
+        sentiment_logits: Five grades. *Shape:* `(conversations, turns, 5)`.
+        taught: Three probabilities, all 0 where there are none.
+            *Shape:* `(conversations, turns, 3)`.
+        temperature: Divides the logarithms of both; the square of it undoes the smaller gradients.
+
+    Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2.
+    """
+    own = torch.log_softmax(coarse_log_probabilities(sentiment_logits) / temperature, dim=-1)
+    wanted = torch.softmax(taught.clamp(min=1e-6).log() / temperature, dim=-1)
+    return temperature**2 * _masked_mean(-(wanted * own).sum(-1), taught.sum(-1))
+
+
 def head_losses(
     logits: Mapping[str, Tensor], batch: PackedBatch, *, stage_weights: Tensor, smoothing: float
 ) -> dict[str, Tensor]:

@@ -7,13 +7,20 @@ its state is a vector of constant size.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertModel
+from transformers import BertConfig, BertModel
 
 from models.recipe.labels import ASPECTS, HEADS
+from models.recipe.packing import PackedBatch
+
+TRAINED_FILE: Final = "trained.pt"
+"""What a finished run leaves in its folder."""
 
 HEAD_DROPOUT: Final = 0.1
 """In training, on the head alone: labelled conversations are few. The encoder has none, since its
@@ -137,3 +144,61 @@ class ConversationHead(nn.Module):
     def initial_state(self, conversation_count: int) -> Tensor:
         """State before the first turn. *Shape:* `(1, conversation_count, state_width)`."""
         return torch.zeros(1, conversation_count, self.state_width)
+
+
+@dataclass(slots=True)
+class Networks:
+    """The two networks and the tokenizer they were built with."""
+
+    encoder: UtteranceEncoder
+    head: ConversationHead
+    tokenizer: Tokenizer
+
+
+def assemble(bert: BertModel, tokenizer: Tokenizer, *, head_width: int) -> Networks:
+    """Put the networks around a transformer; dropout is off and the embeddings are frozen."""
+    for module in bert.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    bert.embeddings.word_embeddings.weight.requires_grad_(False)
+    return Networks(
+        encoder=UtteranceEncoder(bert),
+        head=ConversationHead(bert.config.hidden_size, head_width),
+        tokenizer=tokenizer,
+    )
+
+
+def read_trained(run_dir: Path, *, head_width: int) -> Networks:
+    """Read the weights and the tokenizer of a finished run, whatever its configuration."""
+    saved = torch.load(run_dir / TRAINED_FILE, weights_only=True)
+    bert_config = BertConfig(**saved["bert_config"])
+    bert_config._attn_implementation = "eager"
+    networks = assemble(
+        BertModel(bert_config, add_pooling_layer=False),
+        Tokenizer.from_file(str(run_dir / "tokenizer.json")),
+        head_width=head_width,
+    )
+    networks.encoder.load_state_dict(saved["encoder"])
+    # A head that the saved run did not have begins fresh.
+    absent = {f"heads.{name}.{part}" for name in HEADS for part in ("weight", "bias")}
+    found = networks.head.load_state_dict(saved["head"], strict=False)
+    if found.unexpected_keys or not absent.issuperset(found.missing_keys):
+        raise ValueError(f"{run_dir / TRAINED_FILE} holds other networks: {found}")
+    return networks
+
+
+def forward_packed(networks: Networks, batch: PackedBatch) -> dict[str, Tensor]:
+    """Logits of each head. *Shape:* `(conversations, turns, n)`."""
+    windows = networks.encoder.encode_packed(
+        batch.input_ids, batch.position_ids, batch.segments, len(batch.window_turn)
+    )
+    conversations, turns = batch.roles.shape
+    weighted = windows * batch.window_weight[:, None]
+    vectors = windows.new_zeros(conversations * turns, windows.shape[1])
+    vectors = vectors.index_add(0, batch.window_turn, weighted)
+    *logits, _ = networks.head(
+        vectors.view(conversations, turns, -1),
+        batch.roles,
+        networks.head.initial_state(conversations),
+    )
+    return dict(zip(HEADS, logits, strict=True))

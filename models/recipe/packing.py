@@ -46,6 +46,8 @@ class PackedBatch:
             `UNKNOWN` where there is none. *Shape:* `(conversations, turns)`.
         csat_weight: *Shape:* `(conversations, turns)`.
         tags: *Shape:* `(conversations, turns, tags)`; `UNKNOWN` where there is none.
+        taught_sentiment: Probabilities by a teacher; all 0 where there are none.
+            *Shape:* `(conversations, turns, 3)`.
     """
 
     input_ids: Tensor
@@ -63,6 +65,7 @@ class PackedBatch:
     csat: Tensor
     csat_weight: Tensor
     tags: Tensor
+    taught_sentiment: Tensor
 
 
 EARLY_CSAT_WEIGHT: Final = 0.3
@@ -155,10 +158,13 @@ def pack(group: Sequence[EncodedExample], *, rows: int, row_tokens: int) -> Pack
     roles = np.ones(shape, dtype=np.int64)
     targets = {name: np.full(shape, UNKNOWN, dtype=np.int64) for name in GRADED_LABELS}
     tags = np.full((*shape, len(TAGS)), UNKNOWN, dtype=np.float32)
+    taught_sentiment = np.zeros((*shape, 3), dtype=np.float32)
     csat_weight = np.zeros(shape, dtype=np.float32)
     for slot, item in enumerate(group):
         for index, turn in enumerate(item.example.turns):
             roles[slot, index] = 0 if turn.is_customer else 1
+            if turn.taught_sentiment is not None:
+                taught_sentiment[slot, index] = turn.taught_sentiment
             if turn.labels is None:
                 continue
             for name, target in targets.items():
@@ -175,5 +181,6 @@ def pack(group: Sequence[EncodedExample], *, rows: int, row_tokens: int) -> Pack
         roles=torch.from_numpy(roles),
         csat_weight=torch.from_numpy(csat_weight),
         tags=torch.from_numpy(tags),
+        taught_sentiment=torch.from_numpy(taught_sentiment),
         **{name: torch.from_numpy(target) for name, target in targets.items()},
     )

@@ -8,41 +8,28 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
 
 from models.recipe.augment import Variants
 from models.recipe.config import RecipeConfig, config_digest
 from models.recipe.datasets import read_available
+from models.recipe.distill import taught_examples
 from models.recipe.duplicates import drop_duplicates
 from models.recipe.examples import TRAINING_SPLITS, UNKNOWN, Example
-from models.recipe.labels import HEADS, STAGE
-from models.recipe.losses import head_losses
+from models.recipe.labels import STAGE
+from models.recipe.losses import distillation_loss, head_losses
 from models.recipe.narrow import narrow_feed_forward
-from models.recipe.network import ConversationHead, UtteranceEncoder
+from models.recipe.network import TRAINED_FILE, Networks, assemble, forward_packed, read_trained
 from models.recipe.packing import EncodedExample, PackedBatch, batches, encode_example
 from models.recipe.start_encoder import load_start_encoder
 from models.recipe.vocabulary import trim_embeddings, trim_vocabulary
 
-AUGMENTED_SHARE = 0.2
-"""Share of customer turns that are shown in a variant; half as many hurt no plain text."""
-
 _log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Networks:
-    """The two networks and the tokenizer they were built with."""
-
-    encoder: UtteranceEncoder
-    head: ConversationHead
-    tokenizer: Tokenizer
 
 
 def load_examples(
@@ -91,19 +78,6 @@ def build_networks(config: RecipeConfig, texts: Sequence[str], cache_dir: Path) 
     return assemble(start.model, vocabulary.tokenizer, head_width=config.head_width)
 
 
-def assemble(bert: BertModel, tokenizer: Tokenizer, *, head_width: int) -> Networks:
-    """Put the networks around a transformer; dropout is off and the embeddings are frozen."""
-    for module in bert.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    bert.embeddings.word_embeddings.weight.requires_grad_(False)
-    return Networks(
-        encoder=UtteranceEncoder(bert),
-        head=ConversationHead(bert.config.hidden_size, head_width),
-        tokenizer=tokenizer,
-    )
-
-
 def training_order(config: RecipeConfig, examples: Sequence[Example]) -> list[Example]:
     """The examples of the whole run in the order in which they are seen, by the seed."""
     rng = random.Random(config.training.seed)
@@ -120,6 +94,28 @@ def training_order(config: RecipeConfig, examples: Sequence[Example]) -> list[Ex
     return order
 
 
+def taught_order(
+    config: RecipeConfig, order: Sequence[Example], unlabelled: Sequence[Example], *, run_dir: Path
+) -> list[Example]:
+    """Mix the examples that have no labels into an order, and let the teacher judge all of them.
+
+    Args:
+        config: Names the teacher, which stands beside `run_dir`.
+        order: What `training_order` gives.
+        unlabelled: Seen once each.
+        run_dir: Folder of this run.
+    """
+    assert config.distillation is not None
+    mixed = [*order, *unlabelled]
+    random.Random(config.training.seed + 2).shuffle(mixed)
+    distinct = {id(e): e for e in mixed}
+    taught = taught_examples(
+        config, [*distinct.values()], teacher_dir=run_dir.parent / config.distillation.teacher
+    )
+    by_key = dict(zip(distinct, taught, strict=True))
+    return [by_key[id(e)] for e in mixed]
+
+
 def training_batches(
     config: RecipeConfig, order: Sequence[Example], tokenizer: Tokenizer
 ) -> Iterator[PackedBatch]:
@@ -131,7 +127,7 @@ def training_batches(
     def encoded() -> Iterator[EncodedExample]:
         for example in order:
             texts = [
-                variants.vary(t.text, example.language, rng, share=AUGMENTED_SHARE)
+                variants.vary(t.text, example.language, rng, share=training.augmented_share)
                 if t.is_customer
                 else t.text
                 for t in example.turns
@@ -141,7 +137,7 @@ def training_batches(
                 tokenizer,
                 row_tokens=training.row_tokens,
                 max_turn_windows=training.max_turn_windows,
-                capacity=int(0.9 * training.rows_per_batch * training.row_tokens),
+                capacity=training.max_example_tokens,
             )
 
     return batches(encoded(), rows=training.rows_per_batch, row_tokens=training.row_tokens)
@@ -161,23 +157,6 @@ def stage_weights(examples: Sequence[Example]) -> Tensor:
     return weights * frequency.sum() / (weights * frequency).sum()
 
 
-def forward_packed(networks: Networks, batch: PackedBatch) -> dict[str, Tensor]:
-    """Logits of each head. *Shape:* `(conversations, turns, n)`."""
-    windows = networks.encoder.encode_packed(
-        batch.input_ids, batch.position_ids, batch.segments, len(batch.window_turn)
-    )
-    conversations, turns = batch.roles.shape
-    weighted = windows * batch.window_weight[:, None]
-    vectors = windows.new_zeros(conversations * turns, windows.shape[1])
-    vectors = vectors.index_add(0, batch.window_turn, weighted)
-    *logits, _ = networks.head(
-        vectors.view(conversations, turns, -1),
-        batch.roles,
-        networks.head.initial_state(conversations),
-    )
-    return dict(zip(HEADS, logits, strict=True))
-
-
 def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Path) -> None:
     """Train from the start or from `run_dir/checkpoint.pt`; ends with `run_dir/trained.pt`."""
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -191,7 +170,12 @@ def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Pa
         networks = build_networks(config, texts, cache_dir)
     networks.tokenizer.save(str(run_dir / "tokenizer.json"))
     order = training_order(config, parts["train"])
+    if config.distillation is not None:
+        order = taught_order(config, order, parts["unlabelled"], run_dir=run_dir)
     weights = stage_weights(order)
+    loss_weights = dict(training.loss_weights)
+    if config.distillation is not None:
+        loss_weights["taught_sentiment"] = config.distillation.weight
     step_count = sum(1 for _ in training_batches(config, order, networks.tokenizer))
     _log.info("training", examples=len(order), steps=step_count, config=config_digest(config))
 
@@ -228,7 +212,13 @@ def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Pa
             stage_weights=weights,
             smoothing=training.label_smoothing,
         )
-        loss = torch.stack([training.loss_weights[n] * v for n, v in losses.items()]).sum()
+        if config.distillation is not None:
+            losses["taught_sentiment"] = distillation_loss(
+                logits["sentiment"].float(),
+                batch.taught_sentiment,
+                temperature=config.distillation.temperature,
+            )
+        loss = torch.stack([loss_weights[n] * v for n, v in losses.items()]).sum()
         loss.backward()
         nn.utils.clip_grad_norm_(modules.parameters(), training.gradient_clip)
         optimizer.step()
@@ -257,10 +247,10 @@ def train(config: RecipeConfig, *, data_root: Path, run_dir: Path, cache_dir: Pa
         "head": networks.head.state_dict(),
     }
     if config.continue_from is not None:
-        start = torch.load(run_dir.parent / config.continue_from / "trained.pt", weights_only=True)
+        start = torch.load(run_dir.parent / config.continue_from / TRAINED_FILE, weights_only=True)
         for part in ("encoder", "head"):
             keep_share(outcome[part], start[part], config.kept_share)
-    torch.save(outcome, run_dir / "trained.pt")
+    torch.save(outcome, run_dir / TRAINED_FILE)
 
 
 def keep_share(trained: dict[str, Tensor], start: Mapping[str, Tensor], share: float) -> None:
@@ -282,34 +272,15 @@ def load_trained(config: RecipeConfig, run_dir: Path) -> Networks:
     Raises:
         ValueError: If it was trained with another configuration.
     """
-    digest = torch.load(run_dir / "trained.pt", weights_only=True)["config_digest"]
+    digest = torch.load(run_dir / TRAINED_FILE, weights_only=True)["config_digest"]
     if digest != config_digest(config):
         raise ValueError(
-            f"{run_dir}/trained.pt was trained with configuration {digest}, not "
+            f"{run_dir / TRAINED_FILE} was trained with configuration {digest}, not "
             f"{config_digest(config)}; train again or name the configuration it came from"
         )
     networks = read_trained(run_dir, head_width=config.head_width)
     networks.encoder.eval()
     networks.head.eval()
-    return networks
-
-
-def read_trained(run_dir: Path, *, head_width: int) -> Networks:
-    """Read the weights and the tokenizer of a finished run, whatever its configuration."""
-    saved = torch.load(run_dir / "trained.pt", weights_only=True)
-    bert_config = BertConfig(**saved["bert_config"])
-    bert_config._attn_implementation = "eager"
-    networks = assemble(
-        BertModel(bert_config, add_pooling_layer=False),
-        Tokenizer.from_file(str(run_dir / "tokenizer.json")),
-        head_width=head_width,
-    )
-    networks.encoder.load_state_dict(saved["encoder"])
-    # A head that the saved run did not have begins fresh.
-    absent = {f"heads.{name}.{part}" for name in HEADS for part in ("weight", "bias")}
-    found = networks.head.load_state_dict(saved["head"], strict=False)
-    if found.unexpected_keys or not absent.issuperset(found.missing_keys):
-        raise ValueError(f"{run_dir}/trained.pt holds other networks: {found}")
     return networks
 
 

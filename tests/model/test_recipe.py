@@ -13,11 +13,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the recipe needs the train extra")
 
-from models.recipe.config import load_config  # noqa: E402
+from models.recipe.config import DistillationConfig, load_config  # noqa: E402
 from models.recipe.datasets import OWN_DATA_DIR, READERS, read_source  # noqa: E402
+from models.recipe.distill import taught_examples  # noqa: E402
 from models.recipe.examples import UNKNOWN  # noqa: E402
 from models.recipe.export import export  # noqa: E402
 from models.recipe.labels import STAGE, TAGS  # noqa: E402
+from models.recipe.losses import coarse_log_probabilities, distillation_loss  # noqa: E402
 from models.recipe.rows import read_rows  # noqa: E402
 from models.recipe.train import keep_share, load_examples, load_trained, train  # noqa: E402
 from moodline.artifact import load_artifact  # noqa: E402
@@ -94,6 +96,53 @@ def test_a_run_resumed_from_a_checkpoint_ends_like_one_that_was_never_stopped(
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_teacher_judges_what_nobody_has_graded(run_dir: Path, data_root: Path) -> None:
+    examples = [*read_source("umsab", data_root)[:40], *read_source("annotated", data_root)[:20]]
+    taught = taught_examples(CONFIG, examples, teacher_dir=run_dir)
+    assert [e.example_id for e in taught] == [e.example_id for e in examples]
+    assert [[t.text for t in e.turns] for e in taught] == [
+        [t.text for t in e.turns] for e in examples
+    ]
+    for example in taught:
+        for turn in example.turns:
+            if example.source == "umsab":
+                assert sum(turn.taught_sentiment or ()) == pytest.approx(1, abs=1e-3)
+            else:
+                assert turn.taught_sentiment is None
+    judged = {e.turns[0].taught_sentiment for e in taught[:40]}
+    assert len(judged) == 40
+
+
+def test_a_student_can_learn_from_a_teacher(run_dir: Path, data_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_dir, tmp_path / "teacher")
+    config = CONFIG.model_copy(
+        update={
+            "name": "student",
+            "distillation": DistillationConfig(teacher="teacher", temperature=2.0, weight=1.0),
+        }
+    )
+    train(config, data_root=data_root, run_dir=tmp_path / "student", cache_dir=tmp_path)
+    student, alone = load_trained(config, tmp_path / "student"), load_trained(CONFIG, run_dir)
+    assert not torch.equal(
+        student.head.heads["sentiment"].weight, alone.head.heads["sentiment"].weight
+    )
+
+
+def test_the_loss_against_a_teacher_is_least_where_the_student_agrees() -> None:
+    logits = torch.tensor([[[0.1, 1.0, -0.5, 0.3, 0.2], [3.0, 0.0, 0.0, 0.0, 0.0]]])
+    own = coarse_log_probabilities(logits).exp()
+    unjudged = own.clone()
+    unjudged[0, 1] = 0.0
+    agreed = distillation_loss(logits, unjudged, temperature=2.0)
+    for other in ([0.9, 0.05, 0.05], [0.0, 0.0, 1.0]):
+        wanted = torch.tensor([[other, [0.0, 0.0, 0.0]]])
+        assert distillation_loss(logits, wanted, temperature=2.0) > agreed
+    logits.requires_grad_()
+    distillation_loss(logits, unjudged, temperature=2.0).backward()
+    assert logits.grad is not None
+    assert not logits.grad[0, 1].any()
 
 
 def test_training_changes_the_weights(run_dir: Path) -> None:
