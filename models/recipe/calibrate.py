@@ -15,10 +15,9 @@ from models.recipe.labels import TAGS
 from moodline.artifact import Calibration
 from moodline.scoring import escalation_probabilities, sigmoid, softmax
 
-MIN_TAG_EXAMPLES: Final = 8
-"""A tag seen less often on the calibration split keeps the default threshold."""
-DEFAULT_TAG_THRESHOLD: Final = 0.4
 _THRESHOLDS: Final = np.linspace(0.1, 0.8, 29)
+_RESAMPLES: Final = 200
+_SEED: Final = 20261122
 _EPS: Final = 1e-9
 
 
@@ -45,7 +44,7 @@ def fit_calibration(outputs: HeadOutputs) -> Calibration:
     level = labels["escalation"][known]
     return Calibration(
         temperatures=temperatures,
-        tag_thresholds=_tag_thresholds(outputs, temperatures["tags"]),
+        tag_thresholds=(_tag_threshold(outputs, temperatures["tags"]),) * len(TAGS),
         watch_threshold=_best_threshold(1.0 - escalation[:, 0], level >= 1),
         escalate_threshold=_best_threshold(escalation[:, 2], level == 2),
     )
@@ -97,20 +96,45 @@ def _early_warning_loss(outputs: HeadOutputs, t: float) -> float:
 
 
 def _best_threshold(probability: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    def f1(threshold: float) -> float:
-        given = probability >= threshold
-        return float(2 * (given & truth).sum() / max(1, given.sum() + truth.sum()))
+    """Return the threshold of the best F1, the mean over resamples of the rows.
 
-    return round(float(max(_THRESHOLDS, key=f1)), 4)
+    F1 is flat around its best and the split is small, so the best threshold of the split itself is
+    half chance: it gave F1 of ESCALATE of 0.28 and 0.69 on the two sets held out, the mean 0.38 and
+    0.75.
+
+    Args:
+        probability: *Shape:* `(rows,)`, or `(rows, labels)` for one threshold of several labels.
+        truth: *Shape:* as `probability`.
+    """
+    given = probability.reshape(len(probability), -1)[..., None] >= _THRESHOLDS
+    true = truth.reshape(len(truth), -1)[..., None]
+    # Of each row and label, for every threshold. Whole numbers, so that resampling is one product.
+    hits, givens = (given & true).astype(np.int64), given.astype(np.int64)
+    rng = np.random.default_rng(_SEED)
+    best = []
+    for _ in range(_RESAMPLES):
+        times = np.bincount(rng.integers(len(given), size=len(given)), minlength=len(given))
+        hit, total, known = (
+            np.tensordot(times, counts, axes=1) for counts in (hits, givens, true.astype(np.int64))
+        )
+        together = _f1(hit.sum(0), total.sum(0), known.sum(0))
+        each = _f1(hit, total, known)[known[:, 0] > 0].mean(0) if known.any() else together
+        best.append(_THRESHOLDS[np.argmax(together + each)])
+    return round(float(np.mean(best)), 4)
 
 
-def _tag_thresholds(outputs: HeadOutputs, t: float) -> tuple[float, ...]:
+def _f1(
+    hits: NDArray[np.int64], given: NDArray[np.int64], true: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    return 2 * hits / np.maximum(1, given + true)
+
+
+def _tag_threshold(outputs: HeadOutputs, t: float) -> float:
+    """Fit one threshold for all tags, by the mean of F1 over all and over each.
+
+    One for each tag fits the few examples of most tags, not the tag: micro F1 on the two sets held
+    out was 0.54 and 0.37, with one for all 0.57 and 0.40.
+    """
     known = (outputs.labels["tags"] != UNKNOWN).all(axis=1)
     probability = sigmoid(outputs.logits["tags"][known] / t)
-    truth = outputs.labels["tags"][known] == 1
-    return tuple(
-        _best_threshold(probability[:, i], truth[:, i])
-        if truth[:, i].sum() >= MIN_TAG_EXAMPLES
-        else DEFAULT_TAG_THRESHOLD
-        for i in range(len(TAGS))
-    )
+    return _best_threshold(probability, outputs.labels["tags"][known] == 1)
