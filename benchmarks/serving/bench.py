@@ -29,6 +29,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from benchmarks.streaming import turn_seconds
 from moodline.app import find_artifact
 from moodline.artifact import TOKENIZER_FILE
 from moodline.batching.padding import pad_batch
@@ -117,15 +118,11 @@ async def measure_stream_alone(
     client: AsyncMoodlineClient, conversations: Sequence[Conversation]
 ) -> Latency:
     """One stream, one turn at a time."""
-    seconds = []
-    for conversation in conversations:
-        async with client.stream(conversation.conversation_id) as stream:
-            for turn in conversation.turns:
-                started_s = time.monotonic()
-                await stream.send(turn)
-                await stream.receive()
-                seconds.append(time.monotonic() - started_s)
-            await stream.finish()
+    seconds = [
+        taken_s
+        for one in conversations
+        for taken_s in await turn_seconds(client, one, conversation_id=one.conversation_id)
+    ]
     return latency(seconds[WARM_UP_TURNS:], 0)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.signals.server import ServerProcess
+from benchmarks.streaming import turn_seconds
 from moodline.client import AsyncMoodlineClient
 from moodline.v1.conversation_pb2 import Conversation
 
@@ -51,16 +52,21 @@ async def measure_round(
     """Stream all conversations, one at a time and then many."""
     turn_count = sum(len(conversation.turns) for conversation in conversations)
     async with AsyncMoodlineClient(server.address) as client:
+
+        async def stream(conversation: Conversation, part: str) -> list[float]:
+            conversation_id = f"{name}-{part}-{conversation.conversation_id}"
+            return await turn_seconds(client, conversation, conversation_id=conversation_id)
+
         seconds = [
             taken_s
             for conversation in conversations
-            for taken_s in await _stream(client, conversation, f"{name}-alone")
+            for taken_s in await stream(conversation, "alone")
         ]
         used_s, started_s = server.processor_s(), time.monotonic()
 
         async def send(part: Sequence[Conversation]) -> None:
             for conversation in part:
-                await _stream(client, conversation, f"{name}-many")
+                await stream(conversation, "many")
 
         await asyncio.gather(*(send(conversations[i::STREAM_COUNT]) for i in range(STREAM_COUNT)))
         elapsed_s, used_s = time.monotonic() - started_s, server.processor_s() - used_s
@@ -111,18 +117,3 @@ async def measure_overhead(
             for quantity in ("turn_ms", "processor_ms", "turns_per_s")
         },
     }
-
-
-async def _stream(
-    client: AsyncMoodlineClient, conversation: Conversation, name: str
-) -> list[float]:
-    """Return the seconds from sending each turn to its result."""
-    seconds = []
-    async with client.stream(f"{name}-{conversation.conversation_id}") as stream:
-        for turn in conversation.turns:
-            started_s = time.monotonic()
-            await stream.send(turn)
-            await stream.receive()
-            seconds.append(time.monotonic() - started_s)
-        await stream.finish()
-    return seconds

@@ -27,12 +27,15 @@ class FieldViolation:
     """One thing that is wrong with one field of a request.
 
     Attributes:
-        field: Path in proto field names, e.g. `conversation.turns[3].text`.
+        field: Path in proto field names, e.g. `conversation.turns[3].text`; empty for the whole.
         description: What is wrong, the limit and the remedy; never customer text.
     """
 
     field: str
     description: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}" if self.field else self.description
 
 
 class InvalidRequestError(MoodlineError):
@@ -42,7 +45,7 @@ class InvalidRequestError(MoodlineError):
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         self.violations = tuple(violations)
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+        super().__init__("; ".join(map(str, self.violations)))
 
 
 class InputTooLongError(InvalidRequestError):

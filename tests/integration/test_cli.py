@@ -37,6 +37,17 @@ BAD_LINES = "\n".join(
     ]
 ).encode()
 
+ABOUT_GOLD = """
+version: 1
+name: about_gold
+rules:
+  - id: about_gold
+    explanation: {en: Somebody with gold spoke.}
+    reason: other
+    severity: low
+    when: conversation.attributes["plan"] == "gold"
+"""
+
 
 def moodline(
     *arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None
@@ -181,6 +192,27 @@ def test_bad_lines_are_told_alike_without_a_server(server: Server, tmp_path: Pat
     assert here.returncode == there.returncode == 1
     assert_same(rows(here.stdout), rows(there.stdout))
     assert here.stderr.decode().replace(str(source), "stdin") == there.stderr.decode()
+
+
+def test_rules_look_at_the_attributes_of_a_line(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(ABOUT_GOLD, encoding="utf-8")
+    said = {"customer_id": "k-7", "turns": [{"role": "customer", "text": "Hello"}]}
+    lines = [
+        said | {"conversation_id": plan, "attributes": {"plan": value}}
+        for plan, value in (("gold", "gold"), ("basic", "basic"), ("number", 7))
+    ]
+    result = moodline(
+        *("analyze", "-", "--format", "json"),
+        stdin="\n".join(map(json.dumps, lines)).encode(),
+        env={"MOODLINE_RULES__PATH": str(rules)},
+    )
+    assert result.returncode == 1
+    told = result.stderr.decode()
+    assert "stdin:3: attributes: holds a value that is no text" in told
+    signals = {row["conversation_id"]: row["signals"] for row in rows(result.stdout)}
+    assert signals["basic"] == []
+    assert [signal["rule_id"] for signal in signals["gold"]] == ["about_gold"]
 
 
 def test_a_table_is_readable_without_a_terminal(server: Server) -> None:

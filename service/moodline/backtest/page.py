@@ -17,6 +17,7 @@ from moodline.backtest.figures import (
     Share,
     SupervisorLoad,
 )
+from moodline.backtest.wording import AlertFigure, compared, interval_text, rate_text, share_text
 from moodline.domain import EscalationLevel
 from moodline.reports.cells import ABSENT, SMALL_COUNT, Cell, number
 from moodline.reports.figures import Colour
@@ -83,25 +84,9 @@ def _summary(page: Page, figures: BacktestFigures, refused_count: int) -> None:
         ]
     )
     rows: list[list[Cell | str | int]] = [
-        ["Alerts a 100 contacts", _rate(now.total.alerts), _rate(before.total.alerts)],
-        [
-            "Alerts a 100 contacts labelled quiet",
-            _rate(now.total.quiet_alerts),
-            _rate(before.total.quiet_alerts),
-        ],
-        [
-            "Contacts with an alert",
-            _share(now.total.alerted_contacts),
-            _share(before.total.alerted_contacts),
-        ],
-        ["Alerts an hour, each supervisor", _load(now.load), _load(before.load)],
+        [name.capitalize(), _cell(new), _cell(old)] for name, new, old in compared(now, before)
     ]
-    old = {one.name: one.rate for one in before.severities}
-    new = {one.name: one.rate for one in now.severities}
-    rows += [
-        [f"Alerts of severity {name}", _rate(new.get(name)), _rate(old.get(name))]
-        for name in dict.fromkeys([*new, *old])
-    ]
+    rows.append(["Alerts an hour, each supervisor", _load(now.load), _load(before.load)])
     page.table(Table("Candidate and rules in force", ["", "candidate", "in force"], rows))
 
 
@@ -403,31 +388,28 @@ def _lead(one: Detection) -> Cell:
     return Cell(text, f"n = {count}", is_numeric=True, is_small=count < SMALL_COUNT)
 
 
+def _cell(one: AlertFigure) -> Cell:
+    return _share(one) if isinstance(one, Share) else _rate(one)
+
+
 def _rate(one: Rate | None) -> Cell:
     if one is None or one.per_100 is None:
         return Cell(ABSENT, is_numeric=True)
-    text = f"{one.per_100:.1f}"
-    if one.interval is not None:
-        text += f" ({one.interval.low:.1f}–{one.interval.high:.1f})"
     basis = f"{one.alert_count} in {one.contact_count}"
-    return Cell(text, basis, is_numeric=True, is_small=one.contact_count < SMALL_COUNT)
+    is_small = one.contact_count < SMALL_COUNT
+    return Cell(rate_text(one), basis, is_numeric=True, is_small=is_small)
 
 
 def _in_short(one: Rate) -> Cell:
     """Return a rate for large type, its interval below."""
     if one.per_100 is None or one.interval is None:
         return Cell(ABSENT, is_numeric=True)
-    interval = f"{one.interval.low:.1f}–{one.interval.high:.1f}"
-    return Cell(f"{one.per_100:.1f}", interval, is_numeric=True)
+    return Cell(f"{one.per_100:.1f}", interval_text(one.interval), is_numeric=True)
 
 
 def _share(one: Share) -> Cell:
-    if one.value is None or one.interval is None:
-        return Cell(ABSENT, "0 of 0", is_numeric=True, is_small=True)
-    interval = f"{100 * one.interval.low:.0f}–{100 * one.interval.high:.0f}"
     basis = f"{one.part} of {one.whole}"
-    text = f"{one.value:.0%} ({interval})"
-    return Cell(text, basis, is_numeric=True, is_small=one.whole < SMALL_COUNT)
+    return Cell(share_text(one), basis, is_numeric=True, is_small=one.whole < SMALL_COUNT)
 
 
 def _load(load: SupervisorLoad) -> Cell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,6 @@ from moodline.backtest.figures import (
     ContactList,
     Detection,
     GroupFigures,
-    Rate,
     RuleSetFigures,
     Share,
     Staffing,
@@ -32,21 +31,21 @@ from moodline.backtest.figures import (
 )
 from moodline.backtest.patching import patch_of, with_min_probabilities
 from moodline.backtest.spool import Spool, SpoolHeader, SpoolWriter
+from moodline.backtest.wording import AlertFigure, compared, rate_text, share_text
 from moodline.cli import render
+from moodline.cli.failures import FailureTeller, error_console
 from moodline.jobs.contacts import score_contacts
 from moodline.jobs.errors import JobError
 from moodline.jobs.inputs import find_inputs
 from moodline.jobs.items import Reading, read_items
 from moodline.limits import Limits
+from moodline.reports.cells import ABSENT
 from moodline.rpc.validation import RequestValidator
-from moodline.rules.model import Severity
 from moodline.rules.rule_set import DEFAULT_RULES_FILE, RuleSet
 
 DEFAULT_RULES: Final = "default"
 """Names the rules that come with moodline."""
-MAX_TOLD_FAILURES: Final = 20
 _MAX_NAMED_CONTACTS: Final = 5
-_ABSENT: Final = "–"
 
 
 OpenAnalyzer: TypeAlias = Callable[[], AbstractAsyncContextManager[ConversationAnalyzer]]
@@ -172,8 +171,8 @@ async def _score(request: BacktestRequest, path: Path, open_analyzer: OpenAnalyz
     if not request.inputs:
         raise JobError("There are no transcripts; name files, folders or patterns.")
     files = find_inputs(request.inputs)
-    errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    refused_count = 0
+    errors = error_console()
+    failures = FailureTeller(errors)
     async with open_analyzer() as analyzer:
         artifact = analyzer.artifact
         header = SpoolHeader(artifact.model_version, artifact.digest)
@@ -183,17 +182,11 @@ async def _score(request: BacktestRequest, path: Path, open_analyzer: OpenAnalyz
             ):
                 if isinstance(outcome.scored, Contact):
                     spool.add(outcome.scored)
-                    continue
-                refused_count += 1
-                for violation in outcome.scored.violations:
-                    if refused_count <= MAX_TOLD_FAILURES:
-                        field = f"{violation.field}: " if violation.field else ""
-                        told = render.escaped(f"{field}{violation.description}")
-                        where = f"{outcome.item.source}: {outcome.item.place}"
-                        errors.print(f"{where}: {told}", soft_wrap=True)
-    if refused_count:
-        errors.print(f"{refused_count} conversations are left out", soft_wrap=True)
-    return refused_count
+                else:
+                    failures.tell(outcome.item, outcome.scored)
+    if failures.failed_count:
+        errors.print(f"{failures.failed_count} conversations are left out", soft_wrap=True)
+    return failures.failed_count
 
 
 def _write(report: BacktestReport, request: BacktestRequest, rules_text: str) -> None:
@@ -242,14 +235,14 @@ def _show(report: BacktestReport, console: Console) -> None:
             "Reasons",
             ("", "alerts a 100", "precision", "recall"),
             [
-                (one.reason, _rate(one.rate), _share(one.precision), _share(one.recall))
+                (one.reason, rate_text(one.rate), _share(one.precision), _share(one.recall))
                 for one in now.reasons
             ],
         )
     )
     told = [one for one in now.rules if one.rate.alert_count]
     console.print(
-        _table("Rules", ("", "alerts a 100"), [(one.name, _rate(one.rate)) for one in told])
+        _table("Rules", ("", "alerts a 100"), [(one.name, rate_text(one.rate)) for one in told])
     )
     silent = len(now.rules) - len(told)
     if silent:
@@ -272,8 +265,8 @@ def _show_budget(budget: BudgetFigures, console: Console) -> None:
             ("alerts a 100", "a 100 quiet", "precision", "recall", ""),
             [
                 (
-                    _rate(point.alerts),
-                    _rate(point.quiet_alerts),
+                    rate_text(point.alerts),
+                    rate_text(point.quiet_alerts),
                     _share(point.precision),
                     _share(point.recall),
                     "chosen" if point is budget.chosen else "",
@@ -293,29 +286,14 @@ def _show_budget(budget: BudgetFigures, console: Console) -> None:
         console.print("The thresholds as they are fit the budget best.")
 
 
-def _alert_rows(now: RuleSetFigures, before: RuleSetFigures) -> list[tuple[str, str, str]]:
-    old = {one.name: one.rate for one in before.severities}
-    new = {one.name: one.rate for one in now.severities}
-    severities = sorted(new.keys() | old.keys(), key=_severity_order, reverse=True)
-    return [
-        ("alerts a 100 contacts", _rate(now.total.alerts), _rate(before.total.alerts)),
-        *((f"  {name}", _rate(new.get(name)), _rate(old.get(name))) for name in severities),
-        (
-            "a 100 contacts labelled quiet",
-            _rate(now.total.quiet_alerts),
-            _rate(before.total.quiet_alerts),
-        ),
-        (
-            "contacts with an alert",
-            _share(now.total.alerted_contacts),
-            _share(before.total.alerted_contacts),
-        ),
-        (_load_name(now.load), _load(now.load), _load(before.load)),
-    ]
+def _alert_rows(now: RuleSetFigures, before: RuleSetFigures) -> Iterator[tuple[str, str, str]]:
+    for name, new, old in compared(now, before):
+        yield name, _cell(new), _cell(old)
+    yield _load_name(now.load), _load(now.load), _load(before.load)
 
 
-def _severity_order(name: str) -> int:
-    return Severity(name).rank
+def _cell(one: AlertFigure) -> str:
+    return _share(one) if isinstance(one, Share) else rate_text(one)
 
 
 def _group_row(group: GroupFigures) -> tuple[str, ...]:
@@ -323,16 +301,16 @@ def _group_row(group: GroupFigures) -> tuple[str, ...]:
     return (
         group.name or "unknown",
         str(group.contact_count),
-        _rate(group.alerts),
-        _rate(group.quiet_alerts),
-        _share(escalate.recall) if escalate else _ABSENT,
-        _share(escalate.recall_in_time) if escalate else _ABSENT,
+        rate_text(group.alerts),
+        rate_text(group.quiet_alerts),
+        _share(escalate.recall) if escalate else ABSENT,
+        _share(escalate.recall_in_time) if escalate else ABSENT,
     )
 
 
 def _detection_row(one: Detection) -> tuple[str, ...]:
     lead = one.lead_time
-    turns = _ABSENT
+    turns = ABSENT
     if lead.median_turns is not None:
         turns = f"{lead.median_turns:+g} ({lead.lower_quartile_turns:+g} to "
         turns += f"{lead.upper_quartile_turns:+g})"
@@ -356,23 +334,12 @@ def _load_name(load: SupervisorLoad) -> str:
 
 def _load(load: SupervisorLoad) -> str:
     if load.alerts_per_hour is None:
-        return f"{_ABSENT} (give --contacts-per-hour)"
+        return f"{ABSENT} (give --contacts-per-hour)"
     return f"{load.alerts_per_hour:.2f}"
 
 
 def _share(one: Share) -> str:
-    if one.value is None or one.interval is None:
-        return f"{_ABSENT} of 0"
-    interval = f"{100 * one.interval.low:.0f}-{100 * one.interval.high:.0f}"
-    return f"{one.value:.0%} ({interval}) of {one.whole}"
-
-
-def _rate(one: Rate | None) -> str:
-    if one is None or one.per_100 is None:
-        return _ABSENT
-    if one.interval is None:
-        return f"{one.per_100:.1f}"
-    return f"{one.per_100:.1f} ({one.interval.low:.1f}-{one.interval.high:.1f})"
+    return f"{share_text(one)} of {one.whole}"
 
 
 def _named(word: str, contacts: ContactList) -> str:

@@ -1,7 +1,7 @@
 """The commands of `moodline`: arguments, environment, exit codes; the work is done elsewhere.
 
-The environment is read here and nowhere else. Modules that take long to import are imported by the
-command that needs them: a health check runs every few seconds.
+The environment is read here and nowhere else, but for the token (`connection`). Modules that take
+long to import are imported by the command that needs them: a health check runs every few seconds.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from enum import IntEnum, StrEnum
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from enum import StrEnum
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from moodline.cli.connection import tls_of, token_of
+from moodline.cli.exit_codes import ExitCode, exit_codes
 from moodline.cli.jobs import jobs_app
 from moodline.cli.options import (
     DEFAULT_TIMEOUT_S,
@@ -27,13 +28,20 @@ from moodline.cli.options import (
     TOKEN_VARIABLE,
     CaOption,
     CertificateOption,
+    ColumnOption,
+    CorrectRolesOption,
+    EncodingOption,
+    FromOption,
     KeyOption,
+    OutputFormatOption,
+    RoleOption,
     ServerNameOption,
     ServerOption,
     TenantOption,
     TimeoutOption,
     TlsOption,
     TokenFileOption,
+    is_table,
 )
 from moodline.cli.signals import rules_app, signals_app
 from moodline.jobs.result_format import ResultFormat
@@ -41,7 +49,6 @@ from moodline.jobs.result_format import ResultFormat
 if TYPE_CHECKING:
     from moodline.analyzer import ConversationAnalyzer
     from moodline.cli.analysis import Sink
-    from moodline.client import MoodlineClient, TlsOptions
     from moodline.jobs.analyzing import ReadyModel
     from moodline.jobs.engines.engine import ScoringEngine
     from moodline.settings import Settings
@@ -60,18 +67,6 @@ _DEMO_GROUPS: Final = ("MOODLINE_ENGINE__", "MOODLINE_BATCHING__")
 _LOCAL_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}  # noqa: S104
 
 
-class ExitCode(IntEnum):
-    """What `moodline` says to the shell."""
-
-    OK = 0
-    FAILED = 1
-    """Some conversations were refused, the server is not serving, or the engine died."""
-    WRONG_USAGE = 2
-    """Arguments, settings, the model or the input file; nothing was done."""
-    NO_SERVER = 3
-    """The server cannot be reached, or refuses the caller; what came before stands."""
-
-
 class EngineName(StrEnum):
     """Where transcripts are scored, if not by a server."""
 
@@ -87,13 +82,6 @@ class ListedState(StrEnum):
     DELIVERING = "delivering"
     DONE = "done"
     ALL = "all"
-
-
-class OutputFormat(StrEnum):
-    """How results are written."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 app = typer.Typer(
@@ -143,7 +131,7 @@ def serve(
     """
     from moodline.telemetry.logging import configure_logging
 
-    with _exit_codes():
+    with exit_codes():
         settings = _settings(host=host, port=port)
         configure_logging(
             level=settings.telemetry.log_level, log_format=settings.telemetry.log_format
@@ -172,10 +160,7 @@ async def _serve(settings: Settings) -> None:
 @app.command()
 def analyze(
     file: Annotated[str, typer.Argument(help="JSON lines, one conversation each; - for stdin.")],
-    output_format: Annotated[
-        OutputFormat | None,
-        typer.Option("--format", help="Default: table on a terminal, else json."),
-    ] = None,
+    output_format: OutputFormatOption = None,
     server: ServerOption = None,
     token_file: TokenFileOption = None,
     tenant: TenantOption = None,
@@ -188,30 +173,28 @@ def analyze(
 ) -> None:
     """Analyse conversations: one result each, in the order of the input.
 
-    A line is {"conversation_id", "channel"?, "language"?, "turns": [{"role", "text", "turn_id"?,
-    "participant_id"?, "start_ms"?, "end_ms"?}]}; role is customer, agent or bot. A line that is
-    refused is told on standard error, by number and field, and the others go on.
+    A line is {"conversation_id", "channel"?, "language"?, "customer_id"?, "attributes"?: {NAME:
+    TEXT}, "turns": [{"role", "text", "turn_id"?, "participant_id"?, "start_ms"?, "end_ms"?}]}; role
+    is customer, agent or bot. A line that is refused is told on standard error, by number and
+    field, and the others go on.
 
     Exits with 0 if all was analysed, 1 if lines were refused, 2 if arguments, settings, model or
     file are wrong, 3 if the server cannot be reached or refuses the caller.
     """
-    with _exit_codes(), _open(file) as source:
+    with exit_codes(), _open(file) as source:
         from moodline.cli.sinks import JsonSink, TableSink
         from moodline.jobs.analyzing import open_local, open_remote
 
-        is_table = output_format is OutputFormat.TABLE or (
-            output_format is None and sys.stdout.isatty()
-        )
         name = "stdin" if file == "-" else file
-        sink = TableSink(name) if is_table else JsonSink(name, sys.stdout.buffer)
+        sink = TableSink(name) if is_table(output_format) else JsonSink(name, sys.stdout.buffer)
         if server is None:
             opened = open_local(_settings())
         else:
             opened = open_remote(
                 server,
-                token=_token(token_file),
+                token=token_of(token_file),
                 tenant=tenant,
-                tls=_tls(tls, tls_ca, tls_cert, tls_key, tls_server_name),
+                tls=tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name),
                 timeout_s=timeout,
             )
         refused_count = asyncio.run(_analyze(source, opened, sink))
@@ -248,33 +231,11 @@ def score(
         ResultFormat,
         typer.Option("--to", help="How results are written; parquet needs moodline[batch]."),
     ] = ResultFormat.JSONL,
-    format_name: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="FORMAT",
-            help="Of all inputs, by a name of docs/formats.md. Default: by their content.",
-        ),
-    ] = "",
-    role: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=ROLE",
-            help="Role of a speaker: customer, agent or bot, e.g. 'Speaker 0=agent'. Repeatable.",
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="THEIRS=OURS",
-            help="Meaning of a column, e.g. 'Mesaj=text'; docs/formats.md lists ours. Repeatable.",
-        ),
-    ] = None,
-    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
-    correct_roles: Annotated[
-        bool,
-        typer.Option("--correct-roles", help="Score by the roles that the words speak for."),
-    ] = False,
+    format_name: FromOption = "",
+    role: RoleOption = None,
+    column: ColumnOption = None,
+    encoding: EncodingOption = "utf-8",
+    correct_roles: CorrectRolesOption = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run of the job ended.")
     ] = False,
@@ -324,8 +285,9 @@ def score(
         raise typer.BadParameter("--resume and --overwrite exclude each other; give one")
     if server is not None and engine is EngineName.RAY:
         raise typer.BadParameter("--server and --engine ray exclude each other; give one")
-    with _exit_codes():
-        from moodline.cli.score import ScoreRequest, reading_of
+    with exit_codes():
+        from moodline.cli.reading import reading_of
+        from moodline.cli.score import ScoreRequest
         from moodline.cli.score import score as run_score
         from moodline.jobs.engines.local import default_process_count, local_engine
         from moodline.jobs.engines.ray_cluster import ray_engine
@@ -341,8 +303,8 @@ def score(
             result_format=result_format,
             reading=reading_of(
                 format_name=format_name,
-                roles=role or (),
-                columns=column or (),
+                roles=role,
+                columns=column,
                 encoding=encoding,
                 are_roles_corrected=correct_roles,
                 is_vcon_required=result_format is ResultFormat.VCON,
@@ -355,9 +317,9 @@ def score(
             if server is not None:
                 return server_engine(
                     server,
-                    token=_token(token_file),
+                    token=token_of(token_file),
                     tenant=tenant,
-                    tls=_tls(tls, tls_ca, tls_cert, tls_key, tls_server_name),
+                    tls=tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name),
                     timeout_s=timeout,
                 )
             if engine is EngineName.RAY:
@@ -396,7 +358,7 @@ def report(
 
     Exits with 0, or 2 if arguments or results are wrong or something is missing.
     """
-    with _exit_codes():
+    with exit_codes():
         from moodline.cli.report import write_report
         from moodline.reports.report import ReportRequest
 
@@ -439,7 +401,7 @@ def probe(
 
     Exits with 0 if it is SERVING, else 1.
     """
-    with _exit_codes(no_server=ExitCode.FAILED):
+    with exit_codes(no_server=ExitCode.FAILED):
         from moodline.client import check_health
 
         if server is None:
@@ -450,7 +412,7 @@ def probe(
         status = check_health(
             server,
             service=service,
-            tls=_tls(tls, tls_ca, tls_cert, tls_key, tls_server_name),
+            tls=tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name),
             timeout_s=timeout,
         )
         typer.echo(status)
@@ -502,33 +464,11 @@ def backtest(
     html_file: Annotated[
         Path | None, typer.Option("--html", help="Write a page with plots.")
     ] = None,
-    format_name: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="FORMAT",
-            help="Of all inputs, by a name of docs/formats.md. Default: by their content.",
-        ),
-    ] = "",
-    role: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=ROLE",
-            help="Role of a speaker: customer, agent or bot, e.g. 'Speaker 0=agent'. Repeatable.",
-        ),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="THEIRS=OURS",
-            help="Meaning of a column, e.g. 'Mesaj=text'; docs/formats.md lists ours. Repeatable.",
-        ),
-    ] = None,
-    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
-    correct_roles: Annotated[
-        bool,
-        typer.Option("--correct-roles", help="Score by the roles that the words speak for."),
-    ] = False,
+    format_name: FromOption = "",
+    role: RoleOption = None,
+    column: ColumnOption = None,
+    encoding: EncodingOption = "utf-8",
+    correct_roles: CorrectRolesOption = False,
 ) -> None:
     """Tell what rules would have raised on past conversations, beside the rules in force.
 
@@ -540,14 +480,14 @@ def backtest(
     """
     if patch is not None and alerts_per_100 is None:
         raise typer.BadParameter("--patch needs --alerts-per-100; give both")
-    with _exit_codes():
+    with exit_codes():
         from prometheus_client import CollectorRegistry
 
         from moodline.app import find_artifact, find_rules, open_analyzer
         from moodline.backtest.figures import Staffing
         from moodline.cli.backtest import BacktestRequest, read_rules
         from moodline.cli.backtest import backtest as run_backtest
-        from moodline.cli.score import reading_of
+        from moodline.cli.reading import reading_of
         from moodline.cli.sinks import new_console
         from moodline.telemetry.logging import configure_logging
         from moodline.telemetry.metrics import Metrics
@@ -559,11 +499,10 @@ def backtest(
             inputs=tuple(transcripts or ()),
             reading=reading_of(
                 format_name=format_name,
-                roles=role or (),
-                columns=column or (),
+                roles=role,
+                columns=column,
                 encoding=encoding,
                 are_roles_corrected=correct_roles,
-                is_vcon_required=False,
             ),
             scores_file=scores,
             staffing=Staffing(supervisors, contacts_per_hour),
@@ -595,16 +534,13 @@ def list_actions(
     kind: _ActionKind = None,
     target: _ActionTarget = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
-    output_format: Annotated[
-        OutputFormat | None,
-        typer.Option("--format", help="Default: table on a terminal, else json."),
-    ] = None,
+    output_format: OutputFormatOption = None,
 ) -> None:
     """List actions of MOODLINE_STORE__URL, those planned last first; dead ones unless you say.
 
     Exits with 0, or with 1 if the store cannot be used, 2 if settings are wrong.
     """
-    with _exit_codes():
+    with exit_codes():
         from moodline.cli.actions import draw, find_actions, write_json
         from moodline.store.actions import ActionFilter
         from moodline.store.tables import ActionState
@@ -612,7 +548,7 @@ def list_actions(
         states = tuple(ActionState) if state is ListedState.ALL else (ActionState(state),)
         wanted = ActionFilter(tenant=tenant, kind=kind, target=target)
         found = asyncio.run(find_actions(_store_url(), wanted, states=states, limit=limit))
-        if output_format is OutputFormat.TABLE or (output_format is None and sys.stdout.isatty()):
+        if is_table(output_format):
             draw(found)
         else:
             write_json(found, sys.stdout)
@@ -640,7 +576,7 @@ def replay(
     """
     if bool(keys) is replay_all:
         raise typer.BadParameter("name KEYs, or say --all; not both")
-    with _exit_codes():
+    with exit_codes():
         from moodline.cli.actions import replay_actions
         from moodline.store.actions import ActionFilter
 
@@ -657,7 +593,7 @@ def config() -> None:
 
     Exits with 2, naming every problem, if they are wrong.
     """
-    with _exit_codes():
+    with exit_codes():
         from moodline.settings import effective_settings_yaml
 
         typer.echo(effective_settings_yaml(_settings()), nl=False)
@@ -673,7 +609,7 @@ def check_model(
 
     Exits with 0 and prints what the model is, or with 2 and what disagrees.
     """
-    with _exit_codes():
+    with exit_codes():
         from moodline.cli.model_check import check, describe_yaml
         from moodline.telemetry.logging import configure_logging
 
@@ -691,7 +627,7 @@ def demo(
     ] = False,
 ) -> None:
     """Watch a real server read sample conversations live, in English, Turkish and Arabic."""
-    with _exit_codes():
+    with exit_codes():
         from moodline.cli.demo import Demo
         from moodline.cli.sinks import new_console
         from moodline.telemetry.logging import configure_logging
@@ -702,64 +638,6 @@ def demo(
         }
         show = Demo(new_console(), pace_s=pace, program=_program())
         asyncio.run(show.run(environ, keep_serving=keep_serving))
-
-
-@contextmanager
-def connected(
-    server: str,
-    *,
-    token_file: Path | None,
-    tenant: str | None,
-    timeout_s: float,
-    tls: bool,
-    tls_ca: Path | None,
-    tls_cert: Path | None,
-    tls_key: Path | None,
-    tls_server_name: str,
-) -> Iterator[MoodlineClient]:
-    """Open a client by the options of a command; leave with the code of what goes wrong with it."""
-    with _exit_codes():
-        from moodline.client import MoodlineClient
-
-        options = _tls(tls, tls_ca, tls_cert, tls_key, tls_server_name)
-        with MoodlineClient(
-            server, token=_token(token_file), tenant=tenant, tls=options, timeout_s=timeout_s
-        ) as client:
-            yield client
-
-
-@contextmanager
-def _exit_codes(*, no_server: ExitCode = ExitCode.NO_SERVER) -> Iterator[None]:
-    """Say what went wrong on standard error and leave with the code that tells it."""
-    from moodline.backtest.errors import BacktestError
-    from moodline.client import MoodlineRpcError
-    from moodline.errors import ArtifactError, MoodlineError, RuleSetError, SettingsError
-    from moodline.jobs.errors import JobError
-    from moodline.reports.errors import ReportError
-
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # Whoever read our output has enough; typer leaves quietly.
-    except (
-        SettingsError,
-        ArtifactError,
-        JobError,
-        BacktestError,
-        ReportError,
-        RuleSetError,
-    ) as error:
-        code, message = ExitCode.WRONG_USAGE, str(error)
-    except OSError as error:
-        code, message = ExitCode.WRONG_USAGE, f"{error.filename or 'input'}: {error.strerror}"
-    except MoodlineRpcError as error:
-        code, message = no_server, str(error)
-    except MoodlineError as error:
-        code, message = ExitCode.FAILED, f"{error.reason}: {error}"
-    else:
-        return
-    typer.echo(f"moodline: {message}", err=True)
-    raise typer.Exit(code)
 
 
 def _settings(
@@ -799,26 +677,6 @@ def _store_url() -> str:
     if url is None:
         raise SettingsError("MOODLINE_STORE__URL is `none`, so there are no actions; name a store.")
     return url
-
-
-def _token(token_file: Path | None) -> str | None:
-    if token_file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
-    return token_file.read_text("utf-8").strip()
-
-
-def _tls(
-    is_wanted: bool, ca: Path | None, certificate: Path | None, key: Path | None, server_name: str
-) -> TlsOptions | None:
-    """Return how to encrypt; naming any file or name of TLS asks for it."""
-    from moodline.client import TlsOptions
-
-    if not (is_wanted or ca or certificate or key or server_name):
-        return None
-    try:
-        return TlsOptions(ca, certificate, key, server_name)
-    except ValueError:
-        raise typer.BadParameter("--tls-cert and --tls-key belong together; give both") from None
 
 
 def _open(file: str) -> FileIO:

@@ -1,13 +1,19 @@
-"""Options of commands that call a running server, given once, before the command."""
+"""How commands call a running server, by which token, encrypted or not, and write its answers."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from moodline.cli.exit_codes import exit_codes
 from moodline.cli.options import (
     DEFAULT_TIMEOUT_S,
+    TOKEN_VARIABLE,
     CaOption,
     CertificateOption,
     KeyOption,
@@ -16,6 +22,11 @@ from moodline.cli.options import (
     TlsOption,
     TokenFileOption,
 )
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from moodline.client import MoodlineClient, TlsOptions
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
 
@@ -36,18 +47,61 @@ def connection_options(
     tls_key: KeyOption = None,
     tls_server_name: ServerNameOption = "",
 ) -> None:
-    """Say which server, before the command: moodline GROUP --server HOST:PORT COMMAND."""
-    # It imports those who import this module.
-    from moodline.cli.commands import connected
+    """Say which server, before the command: moodline GROUP --server HOST:PORT COMMAND.
 
-    context.obj = lambda: connected(
-        server,
-        token_file=token_file,
-        tenant=tenant,
-        timeout_s=timeout,
-        tls=tls,
-        tls_ca=tls_ca,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        tls_server_name=tls_server_name,
+    Puts into `context.obj` what opens a client, and leaves with the code of what goes wrong there.
+    """
+
+    @contextmanager
+    def connected() -> Iterator[MoodlineClient]:
+        with exit_codes():
+            from moodline.client import MoodlineClient
+
+            with MoodlineClient(
+                server,
+                token=token_of(token_file),
+                tenant=tenant,
+                tls=tls_of(tls, tls_ca, tls_cert, tls_key, tls_server_name),
+                timeout_s=timeout,
+            ) as client:
+                yield client
+
+    context.obj = connected
+
+
+def token_of(token_file: Path | None) -> str | None:
+    """Return the token of a file, else of the environment.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    if token_file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    return token_file.read_text("utf-8").strip()
+
+
+def tls_of(
+    is_wanted: bool, ca: Path | None, certificate: Path | None, key: Path | None, server_name: str
+) -> TlsOptions | None:
+    """Return how to encrypt; naming any file or name of TLS asks for it.
+
+    Raises:
+        typer.BadParameter: If a certificate comes without its key, or the other way round.
+    """
+    from moodline.client import TlsOptions
+
+    if not (is_wanted or ca or certificate or key or server_name):
+        return None
+    try:
+        return TlsOptions(ca, certificate, key, server_name)
+    except ValueError:
+        raise typer.BadParameter("--tls-cert and --tls-key belong together; give both") from None
+
+
+def echo(message: Message) -> None:
+    """Write an answer as a line of JSON with the names of its fields."""
+    from google.protobuf.json_format import MessageToJson
+
+    typer.echo(
+        MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
     )

@@ -73,6 +73,21 @@ def _nothing_for_null(value: object) -> object:
 
 
 Text = Annotated[str, BeforeValidator(_nothing_for_null), AfterValidator(whole_characters)]
+
+
+def _texts(value: object) -> object:
+    """Check attributes as a whole: their names are the caller's own words, which no error tells."""
+    if not isinstance(value, dict):
+        return value
+    given = {name: text for name, text in value.items() if text is not None}
+    if not all(isinstance(text, str) for text in given.values()):
+        raise ValueError("holds a value that is no text; put it in quotes or leave it out")
+    for part in (*given, *given.values()):
+        whole_characters(part)
+    return given
+
+
+Attributes = Annotated[dict[str, str], BeforeValidator(_texts)]
 Offset = Annotated[int, BeforeValidator(_integral), Field(ge=-_MAX_OFFSET_MS, le=_MAX_OFFSET_MS)]
 
 
@@ -105,6 +120,8 @@ class _ConversationRecord(_Record):
     conversation_id: Text = ""
     channel: Text = ""
     language: Text = ""
+    customer_id: Text = ""
+    attributes: Attributes | None = None
     turns: list[_TurnRecord] | None = None
 
     def message(self) -> Conversation:
@@ -112,6 +129,8 @@ class _ConversationRecord(_Record):
             conversation_id=self.conversation_id,
             channel=self.channel,
             language=self.language,
+            customer_id=self.customer_id,
+            attributes=self.attributes,
             turns=[turn.message() for turn in self.turns or ()],
         )
 
@@ -124,5 +143,6 @@ class _ConversationRecord(_Record):
 
 def _misspelling(key: str) -> FieldViolation | None:
     """Refuse a key that was probably meant to be one that counts; others are only told."""
-    known = (_TurnRecord if "." in key else _ConversationRecord).model_fields
-    return misspelling(key, known)
+    known = set((_TurnRecord if "." in key else _ConversationRecord).model_fields)
+    # Exports have many keys that begin with `customer_`; they are no misspelt id.
+    return misspelling(key, known - {"customer_id"})

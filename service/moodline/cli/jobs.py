@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moodline.cli.connection import connection_options
+from moodline.cli.connection import connection_options, echo
+from moodline.cli.exit_codes import ExitCode
+from moodline.cli.options import CorrectRolesOption
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
     from moodline.client import Conversation, MoodlineClient
     from moodline.v1.scoring_job_pb2 import ScoringJob
-
-FAILED: Final = 1
 
 jobs_app = typer.Typer(
     help="Scoring jobs of a running server (docs/jobs.md). Results are JSON, one line each.",
@@ -59,10 +57,7 @@ def create(
         str,
         typer.Option("--from", metavar="FORMAT", help="Of all files. Default: by their content."),
     ] = "",
-    correct_roles: Annotated[
-        bool,
-        typer.Option("--correct-roles", help="Score by the roles that the words speak for."),
-    ] = False,
+    correct_roles: CorrectRolesOption = False,
     omit_evidence: Annotated[
         bool, typer.Option("--omit-evidence", help="Results without quotes.")
     ] = False,
@@ -113,14 +108,15 @@ def list_jobs(
     """List jobs, newest first."""
     with context.obj() as client:
         wanted = "" if state is ListedJobs.ALL else state.value.upper()
-        _write(client.jobs.list(state=wanted))
+        for job in client.jobs.list(state=wanted):
+            echo(job)
 
 
 @jobs_app.command()
 def cancel(context: typer.Context, job_id: JobArgument) -> None:
     """End a job; what was scored stays, and one that has ended stays as it is."""
     with context.obj() as client:
-        _write([client.jobs.cancel(job_id)])
+        echo(client.jobs.cancel(job_id))
 
 
 @jobs_app.command()
@@ -134,26 +130,16 @@ def delete(context: typer.Context, job_id: JobArgument) -> None:
 def results(context: typer.Context, job_id: JobArgument) -> None:
     """Write the results that there are now, in the order of the input."""
     with context.obj() as client:
-        _write(client.jobs.results(job_id))
+        for result in client.jobs.results(job_id):
+            echo(result)
 
 
 def _show(client: MoodlineClient, job: ScoringJob, *, wait: bool) -> None:
     if wait:
         job = client.jobs.wait(job.job_id)
-    _write([job])
+    echo(job)
     if wait and (job.state != "SUCCEEDED" or job.failed_count):
-        raise typer.Exit(FAILED)
-
-
-def _write(messages: Iterable[Message]) -> None:
-    from google.protobuf.json_format import MessageToJson
-
-    for message in messages:
-        typer.echo(
-            MessageToJson(
-                message, preserving_proto_field_name=True, indent=None, ensure_ascii=False
-            )
-        )
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _conversations(file: Path) -> Iterator[Conversation]:

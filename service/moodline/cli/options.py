@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -64,3 +66,49 @@ ServerNameOption: TypeAlias = Annotated[
         rich_help_panel=TLS_PANEL,
     ),
 ]
+
+FromOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="FORMAT",
+        help="Of all inputs, by a name of docs/formats.md. Default: by their content.",
+    ),
+]
+RoleOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=ROLE",
+        help="Role of a speaker: customer, agent or bot, e.g. 'Speaker 0=agent'. Repeatable.",
+    ),
+]
+ColumnOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="THEIRS=OURS",
+        help="Meaning of a column, e.g. 'Mesaj=text'; docs/formats.md lists ours. Repeatable.",
+    ),
+]
+EncodingOption: TypeAlias = Annotated[str, typer.Option(help="Of text files.")]
+CorrectRolesOption: TypeAlias = Annotated[
+    bool,
+    typer.Option("--correct-roles", help="Score by the roles that the words speak for."),
+]
+
+
+class OutputFormat(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputFormatOption: TypeAlias = Annotated[
+    OutputFormat | None,
+    typer.Option("--format", help="Default: table on a terminal, else json."),
+]
+
+
+def is_table(output_format: OutputFormat | None) -> bool:
+    """Return whether results are drawn on standard output, by an `OutputFormatOption`."""
+    return output_format is OutputFormat.TABLE or (output_format is None and sys.stdout.isatty())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +12,8 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from moodline.cli import render
-from moodline.errors import InvalidRequestError
+from moodline.cli.failures import FailureTeller, error_console
 from moodline.jobs.engines.engine import ScoringEngine
-from moodline.jobs.errors import JobError
 from moodline.jobs.folder import (
     JobCounts,
     JobTerms,
@@ -31,11 +29,10 @@ from moodline.jobs.outputs.formats import output_of
 from moodline.jobs.outputs.output import ERRORS_FILE
 from moodline.jobs.result_format import ResultFormat
 from moodline.jobs.run import JobProgress, OutcomeListener, run_job
-from moodline.transcripts import ReadOptions, SpeakerRole, load_formats
-from moodline.transcripts.registry import format_named
 
-MAX_TOLD_FAILURES: Final = 20
 PLAIN_INTERVAL_S: Final = 10.0
+MIN_TOLD_SHARE: Final = 0.01
+"""Of the inputs that this run has done, before it tells how long the rest takes."""
 _FILE_ENDINGS: Final = frozenset({".jsonl", ".ndjson"})
 
 
@@ -49,59 +46,6 @@ class ScoreRequest:
     reading: Reading
     mode: StartMode
     max_part_items: int
-
-
-def reading_of(
-    *,
-    format_name: str,
-    roles: Iterable[str],
-    columns: Iterable[str],
-    encoding: str,
-    are_roles_corrected: bool,
-    is_vcon_required: bool,
-) -> Reading:
-    """Return how to read, from the arguments of a command.
-
-    Raises:
-        JobError: If one of them is of no use.
-    """
-    formats = load_formats()
-    if format_name:
-        try:
-            format_named(format_name, formats)
-        except InvalidRequestError as error:
-            raise JobError(f"--from {format_name}: {error.violations[0].description}.") from None
-    try:
-        "".encode(encoding)
-    except LookupError:
-        raise JobError(f"--encoding {encoding}: is none; name one such as utf-8.") from None
-    return Reading(
-        formats=formats,
-        format_name=format_name,
-        options=ReadOptions(
-            roles={name: _role(role) for name, role in _pairs("--role", roles)},
-            columns=dict(_pairs("--column", columns)),
-            encoding=encoding,
-        ),
-        are_roles_corrected=are_roles_corrected,
-        is_vcon_required=is_vcon_required,
-    )
-
-
-def _pairs(option: str, arguments: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for argument in arguments:
-        theirs, separator, ours = argument.rpartition("=")
-        if not (theirs and separator and ours):
-            raise JobError(f"{option} {argument}: write THEIRS=OURS.")
-        yield theirs, ours
-
-
-def _role(name: str) -> SpeakerRole:
-    try:
-        return SpeakerRole(name.casefold())
-    except ValueError:
-        known = ", ".join(SpeakerRole)
-        raise JobError(f"--role {name}: is none of {known}; use one of these.") from None
 
 
 def errors_path(out: Path) -> Path:
@@ -127,7 +71,7 @@ def score(
     out, errors_file = request.out, errors_path(request.out)
     output = output_of(request.result_format)
     inputs = find_inputs(request.inputs, excluded=(out, job_folder_path(out), errors_file))
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console = error_console()
     if not prepare_output(out, request.mode):
         console.print(f"{out} is finished; there is nothing to resume.", soft_wrap=True)
         return not errors_file.exists()
@@ -183,26 +127,13 @@ class _Teller(OutcomeListener):
     """Tells the first failures as they come, and how the job goes."""
 
     def __init__(self, console: Console, show: Callable[[JobProgress], None]) -> None:
-        self._console = console
+        self._failures = FailureTeller(console)
         self._show = show
-        self._failed_count = 0
 
     def take(self, outcome: Outcome, progress: JobProgress) -> None:
-        if not outcome.is_scored:
-            self._failed_count += 1
-            self._tell(outcome)
+        if outcome.refusal is not None:
+            self._failures.tell(outcome.item, outcome.refusal)
         self._show(progress)
-
-    def _tell(self, outcome: Outcome) -> None:
-        if self._failed_count > MAX_TOLD_FAILURES:
-            return
-        item, refusal = outcome.item, outcome.refusal
-        for violation in refusal.violations if refusal else ():
-            field = f"{violation.field}: " if violation.field else ""
-            problem = render.escaped(f"{field}{violation.description}")
-            self._console.print(f"{item.source}: {item.place}: {problem}", soft_wrap=True)
-        if self._failed_count == MAX_TOLD_FAILURES:
-            self._console.print("further failures are only collected", soft_wrap=True)
 
 
 @contextmanager
@@ -280,5 +211,9 @@ class PlainProgress:
         done = position - (self._first_position or 0)
         if self._total_bytes is None or done <= 0:
             return ""
+        share = f", {position / self._total_bytes:.0%}"
+        if done < MIN_TOLD_SHARE * self._total_bytes:
+            return share
         left_s = (self._total_bytes - position) / done * elapsed_s
-        return f", {position / self._total_bytes:.0%}, about {left_s / 60:.0f} min left"
+        left = f"about {left_s / 60:.0f} min" if left_s >= 60 else "less than 1 min"
+        return f"{share}, {left} left"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moodline.cli.connection import connection_options
+from moodline.cli.connection import connection_options, echo
+from moodline.cli.exit_codes import ExitCode
+from moodline.cli.options import OutputFormatOption, is_table
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
     from moodline.client import Signal, SignalFilter
-
-FAILED = 1
 
 signals_app = typer.Typer(
     callback=connection_options,
@@ -40,25 +37,12 @@ ConversationOption = Annotated[str, typer.Option("--conversation", help="Of this
 CustomerOption = Annotated[str, typer.Option("--customer", help="Of this one alone.")]
 
 
-class SignalFormat(StrEnum):
-    """How signals are written."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 class OutcomeName(StrEnum):
     """What a signal was worth."""
 
     RIGHT = "right"
     WRONG = "wrong"
     TOO_LATE = "too_late"
-
-
-FormatOption = Annotated[
-    SignalFormat | None,
-    typer.Option("--format", help="Default: table on a terminal, else json."),
-]
 
 
 @signals_app.command()
@@ -76,7 +60,7 @@ def watch(
     ] = "",
     count: Annotated[int | None, typer.Option(min=1, help="Leave after so many events.")] = None,
     language: LanguageOption = "en",
-    output_format: FormatOption = None,
+    output_format: OutputFormatOption = None,
 ) -> None:
     """Show what happens to signals as it happens, until Ctrl-C; then tell how to go on.
 
@@ -84,7 +68,6 @@ def watch(
 
     Exits with 0, with 3 if the server cannot be reached at first or refuses the caller.
     """
-    is_table = _is_table(output_format)
     wanted = _filter(state, min_severity, reason, route, cause, conversation, customer)
     with context.obj() as client:
         from moodline.cli.render_signals import clock_time, event_line
@@ -95,12 +78,12 @@ def watch(
         shown_count = 0
         try:
             for event in watching:
-                if is_table:
+                if is_table(output_format):
                     place = f"{clock_time(event.event_time)}  {event.signal.conversation_id}"
                     console.print(place, style="dim")
                     console.print(event_line(event, language=language))
                 else:
-                    _write_json(event)
+                    echo(event)
                 shown_count += 1
                 if shown_count == count:
                     break
@@ -124,7 +107,7 @@ def list_signals(
     customer: CustomerOption = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     language: LanguageOption = "en",
-    output_format: FormatOption = None,
+    output_format: OutputFormatOption = None,
 ) -> None:
     """List signals, the newest raised first.
 
@@ -145,11 +128,11 @@ def list_signals(
             page_token = page.next_page_token
             if not page_token:
                 break
-        if _is_table(output_format):
+        if is_table(output_format):
             new_console().print(signals_table(signals, language=language))
         else:
             for signal in signals:
-                _write_json(signal)
+                echo(signal)
 
 
 @signals_app.command()
@@ -202,7 +185,7 @@ def check(
         raise typer.BadParameter(f"{file}: {error.strerror}") from None
     except RuleSetError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(ExitCode.FAILED) from None
     typer.echo(f"{rule_set.content.name} {rule_set.digest} rules: {len(rule_set.rules)}")
 
 
@@ -225,16 +208,4 @@ def _filter(
         causes=cause,
         conversation_id=conversation,
         customer_id=customer,
-    )
-
-
-def _is_table(output_format: SignalFormat | None) -> bool:
-    return output_format is SignalFormat.TABLE or (output_format is None and sys.stdout.isatty())
-
-
-def _write_json(message: Message) -> None:
-    from google.protobuf.json_format import MessageToJson
-
-    typer.echo(
-        MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
     )

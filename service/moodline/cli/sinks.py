@@ -31,8 +31,7 @@ class _Problems:
     def refuse(self, line_number: int, violations: tuple[FieldViolation, ...]) -> None:
         """Tell what is wrong with a line."""
         for violation in violations:
-            field = f"{violation.field}: " if violation.field else ""
-            self._tell(line_number, f"{field}{violation.description}")
+            self._tell(line_number, str(violation))
 
     def ignore(self, line_number: int, key: str) -> None:
         """Tell that a key means nothing to moodline."""

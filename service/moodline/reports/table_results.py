@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -29,12 +30,15 @@ CONVERSATIONS: Final = "conversations"
 TURNS: Final = "turns"
 
 _BATCH_ROWS: Final = 4096
+_OPTIONAL_COLUMNS: Final = frozenset({"place", "signals"})
+"""Older tables lack them."""
 _Row = TypeVar("_Row", bound=Record)
 
 
 class _ConversationRow(Record):
     source: str
     number: int
+    place: str | None = None
     status: Literal["scored", "failed"]
     conversation_id: str | None
     error_code: str | None
@@ -62,7 +66,7 @@ class _ConversationRow(Record):
     def failure(self) -> FailedItem:
         return FailedItem(
             source=legible(self.source),
-            place=f"conversation {self.number}",
+            place=legible(self.place or f"conversation {self.number}"),
             conversation_id=legible(self.conversation_id or ""),
             code=legible(self.error_code or ""),
             problems=tuple(map(legible, self.errors or ())),
@@ -155,21 +159,24 @@ _Rows = Callable[[Path, Sequence[str]], Iterator[Mapping[str, object]]]
 def _joined(folder: Path, ending: str, rows: _Rows) -> Iterator[Entry]:
     """Go through both tables at once: their rows are in the same order."""
     turn_file = folder / f"{TURNS}{ending}"
-    turns = groupby(
-        _checked(turn_file, _TurnRow, rows), key=lambda turn: (turn.source, turn.number)
-    )
     conversation_file = folder / f"{CONVERSATIONS}{ending}"
-    for row in _checked(conversation_file, _ConversationRow, rows):
-        if row.status == "failed":
-            yield row.failure()
-            continue
-        key, group = next(turns, (None, iter(())))
-        own = list(group)
-        if key != (row.source, row.number) or len(own) != row.turn_count:
+    # Closed here: an error would keep them, and the files below them, open until it is forgotten.
+    with (
+        closing(_checked(turn_file, _TurnRow, rows)) as turn_rows,
+        closing(_checked(conversation_file, _ConversationRow, rows)) as conversation_rows,
+    ):
+        turns = groupby(turn_rows, key=lambda turn: (turn.source, turn.number))
+        for row in conversation_rows:
+            if row.status == "failed":
+                yield row.failure()
+                continue
+            key, group = next(turns, (None, iter(())))
+            own = list(group)
+            if key != (row.source, row.number) or len(own) != row.turn_count:
+                raise _not_in_order(turn_file, conversation_file)
+            yield row.conversation(own)
+        if next(turns, None) is not None:
             raise _not_in_order(turn_file, conversation_file)
-        yield row.conversation(own)
-    if next(turns, None) is not None:
-        raise _not_in_order(turn_file, conversation_file)
 
 
 def _not_in_order(turn_file: Path, conversation_file: Path) -> ReportError:
@@ -179,7 +186,7 @@ def _not_in_order(turn_file: Path, conversation_file: Path) -> ReportError:
     )
 
 
-def _checked(path: Path, model: type[_Row], rows: _Rows) -> Iterator[_Row]:
+def _checked(path: Path, model: type[_Row], rows: _Rows) -> Generator[_Row, None, None]:
     if not path.is_file():
         raise ReportError(f"{path} is missing; results in tables are two files, side by side.")
     wanted = list(model.model_fields)
@@ -246,7 +253,7 @@ def _present(path: Path, wanted: Sequence[str], names: Sequence[str]) -> list[st
     Raises:
         ReportError: If one is missing that older results have, too.
     """
-    missing = [name for name in wanted if name not in names and name != "signals"]
+    missing = [name for name in wanted if name not in {*names, *_OPTIONAL_COLUMNS}]
     if missing:
         raise ReportError(
             f"{path} has no column {', '.join(missing)}; a report reads the tables that "

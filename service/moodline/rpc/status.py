@@ -127,9 +127,8 @@ def _metadata(error: Exception) -> dict[str, str]:
 def _summary(error: InvalidRequestError) -> str:
     """Name the first violation alone: all of them stand in the details, and trailers are small."""
     first, *others = error.violations
-    place = f"{first.field}: " if first.field else ""
     more = f" ({len(others)} more in the details)" if others else ""
-    return f"{place}{first.description}{more}"
+    return f"{first}{more}"
 
 
 def _bad_request(error: InvalidRequestError) -> error_details_pb2.BadRequest:

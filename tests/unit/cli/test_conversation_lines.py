@@ -49,6 +49,8 @@ def test_every_known_key_is_read() -> None:
     line = line_with(
         channel="chat",
         language="tr",
+        customer_id="k-7",
+        attributes={"plan": "gold"},
         turns=[
             {
                 "turn_id": "t-1",
@@ -64,6 +66,8 @@ def test_every_known_key_is_read() -> None:
     (turn,) = parsed.conversation.turns
     assert parsed.conversation.channel == "chat"
     assert parsed.conversation.language == "tr"
+    assert parsed.conversation.customer_id == "k-7"
+    assert dict(parsed.conversation.attributes) == {"plan": "gold"}
     assert (turn.turn_id, turn.role, turn.participant_id) == ("t-1", "bot", "bot-7")
     assert (turn.start_offset.ToMilliseconds(), turn.end_offset.ToMilliseconds()) == (1500, 2500)
     assert parsed.ignored_keys == frozenset()
@@ -73,6 +77,11 @@ def test_null_is_the_same_as_nothing() -> None:
     turn = PARSER.parse(line_with_turn(start_ms=None, turn_id=None)).conversation.turns[0]
     assert not turn.HasField("start_offset")
     assert turn.turn_id == ""
+    line = line_with(customer_id=None, attributes={"plan": None, "region": ""})
+    conversation = PARSER.parse(line).conversation
+    assert conversation.customer_id == ""
+    assert dict(conversation.attributes) == {"region": ""}
+    assert not PARSER.parse(line_with(attributes=None)).conversation.attributes
 
 
 def test_unknown_keys_are_told_and_not_read() -> None:
@@ -86,6 +95,7 @@ def test_unknown_keys_are_told_and_not_read() -> None:
         (line_with(languages="tr"), "languages", "language"),
         (line_with_turn(start_msec=5), "turns[].start_msec", "start_ms"),
         (line_with_turn(participantid="p"), "turns[].participantid", "participant_id"),
+        (line_with(attribute={}), "attribute", "attributes"),
     ],
 )
 def test_a_misspelt_key_is_refused_naming_the_right_one(
@@ -118,6 +128,19 @@ def test_a_misspelt_key_is_refused_naming_the_right_one(
         (line_with_turn(start_ms=10**18), "turns[0].start_ms", "should be less than"),
         (line_with_turn(start_ms=9, end_ms=5), "turns[0].end_ms", "is before start_ms"),
         (line_with(language="turkish!"), "language", "BCP-47"),
+        (line_with(customer_id=7), "customer_id", "should be a valid string"),
+        (line_with(customer_id="k" * 129), "customer_id", "129 characters, at most 128"),
+        (line_with(attributes=[SECRET]), "attributes", "should be an object"),
+        (line_with(attributes={SECRET: 7}), "attributes", "no text; put it in quotes"),
+        (line_with(attributes={SECRET: ["a"]}), "attributes", "no text; put it in quotes"),
+        (line_with(attributes={SECRET: "\ud83d"}), "attributes", "half of a surrogate pair"),
+        (line_with(attributes={SECRET * 4: "x"}), "attributes", "characters, at most 64"),
+        (line_with(attributes={SECRET: "x" * 257}), "attributes", "257 characters, at most 256"),
+        (
+            line_with(attributes={f"{SECRET} {number}": "x" for number in range(33)}),
+            "attributes",
+            "33 attributes, at most 32",
+        ),
         (
             line_with(turns=[{"role": "agent", "text": "Hi", "turn_id": "t"}] * 2),
             "turns[1].turn_id",

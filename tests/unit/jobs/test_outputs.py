@@ -72,6 +72,9 @@ def test_csv_holds_all_conversations_and_the_turns_of_scored_ones(
     run(tmp_path / "out", source, output=CsvOutput(), max_part_items=1)
     conversations = read_csv(tmp_path / "out" / "conversations.csv")
     assert [row["status"] for row in conversations] == ["scored", "failed", "scored"]
+    assert [row["place"] for row in conversations] == [
+        f"conversation {number}" for number in (1, 2, 3)
+    ]
     assert conversations[0]["sentiment_score"] == "-0.25"
     assert json.loads(conversations[0]["stage_path"]) == ["problem"]
     assert conversations[1]["error_code"] == "INVALID_REQUEST"

@@ -11,7 +11,7 @@ import pytest
 from moodline.jobs.result_format import ResultFormat
 from moodline.reports.errors import ReportError
 from moodline.reports.reading import read_results
-from moodline.reports.results import ScoredConversation, legible
+from moodline.reports.results import FailedItem, ScoredConversation, legible
 
 
 def refusal(*paths: Path) -> str:
@@ -107,6 +107,31 @@ def test_a_table_without_a_column_names_it(
     assert "conversations.csv has no column stage_path" in message
 
 
+def failed_places(path: Path) -> list[str]:
+    return [one.place for one in read_results([path]) if isinstance(one, FailedItem)]
+
+
+def test_what_failed_has_the_place_of_the_lines_in_tables_too(
+    results: dict[ResultFormat, Path],
+) -> None:
+    places = failed_places(results[ResultFormat.JSONL])
+    assert places
+    assert failed_places(results[ResultFormat.CSV]) == places
+    assert failed_places(results[ResultFormat.PARQUET]) == places
+
+
+def test_what_failed_in_a_table_without_places_is_told_by_its_number(
+    results: dict[ResultFormat, Path], tmp_path: Path
+) -> None:
+    def rename(rows: list[list[str]]) -> None:
+        rows[0][rows[0].index("place")] = "somewhere"
+        (failed,) = (row for row in rows if "failed" in row)
+        failed[rows[0].index("number")] = "7"
+
+    folder = changed_csv(results, tmp_path, "conversations.csv", rename)
+    assert failed_places(folder) == ["conversation 7"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -119,7 +144,11 @@ def test_turns_that_are_not_those_of_the_conversations_are_refused(
     results: dict[ResultFormat, Path], tmp_path: Path, change: Callable[[list[list[str]]], object]
 ) -> None:
     folder = changed_csv(results, tmp_path, "turns.csv", change)
-    assert "rows are not those of conversations.csv" in refusal(folder)
+    with pytest.raises(ReportError) as told:
+        list(read_results([folder]))
+    open_files = {entry.resolve() for entry in Path("/proc/self/fd").iterdir()}
+    assert not open_files & {folder / "turns.csv", folder / "conversations.csv"}
+    assert "rows are not those of conversations.csv" in str(told.value)
 
 
 def test_a_cell_that_is_no_number_is_told_by_its_row(

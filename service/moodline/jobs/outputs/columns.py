@@ -136,6 +136,7 @@ def _turn_count(row: ConversationRow) -> int | None:
 CONVERSATION_COLUMNS: Final[tuple[Column[ConversationRow], ...]] = (
     Column("source", Kind.TEXT, lambda row: row.outcome.item.source),
     Column("number", Kind.INTEGER, lambda row: row.outcome.item.number),
+    Column("place", Kind.TEXT, lambda row: row.outcome.item.place),
     Column("conversation_id", Kind.TEXT, lambda row: row.outcome.item.conversation_id or None),
     Column("status", Kind.TEXT, lambda row: "scored" if row.outcome.is_scored else "failed"),
     Column("error_code", Kind.TEXT, lambda row: row.outcome.refusal and row.outcome.refusal.code),
