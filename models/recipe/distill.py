@@ -65,5 +65,10 @@ def _taught(example: Example, probabilities: Sequence[Sequence[float]]) -> Examp
     return replace(example, turns=(*judged, *example.turns[len(judged) :]))
 
 
+def may_be_taught(example: Example) -> bool:
+    """Whether a teacher could say anything of it that nobody has graded."""
+    return any(map(_is_open, example.turns))
+
+
 def _is_open(turn: ExampleTurn) -> bool:
     return turn.is_customer and (turn.labels is None or turn.labels.sentiment == UNKNOWN)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.recipe.augment import Variants
 from models.recipe.config import RecipeConfig, config_digest
 from models.recipe.datasets import read_available
-from models.recipe.distill import taught_examples
+from models.recipe.distill import may_be_taught, taught_examples
 from models.recipe.duplicates import drop_duplicates
 from models.recipe.examples import TRAINING_SPLITS, UNKNOWN, Example
 from models.recipe.labels import STAGE
@@ -108,12 +108,12 @@ def taught_order(
     assert config.distillation is not None
     mixed = [*order, *unlabelled]
     random.Random(config.training.seed + 2).shuffle(mixed)
-    distinct = {id(e): e for e in mixed}
+    distinct = {id(e): e for e in mixed if may_be_taught(e)}
     taught = taught_examples(
         config, [*distinct.values()], teacher_dir=run_dir.parent / config.distillation.teacher
     )
-    by_key = dict(zip(distinct, taught, strict=True))
-    return [by_key[id(e)] for e in mixed]
+    by_id = dict(zip(distinct, taught, strict=True))
+    return [by_id.get(id(e), e) for e in mixed]
 
 
 def training_batches(
