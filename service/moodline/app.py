@@ -31,6 +31,7 @@ from moodline.domain import Conversation, Role, Turn
 from moodline.encoding import TurnEncoder
 from moodline.engine import OnnxConversationHead, OnnxEncoder
 from moodline.errors import ArtifactError, EngineDiedError, RuleSetError, SettingsError
+from moodline.jobs.served.metrics import JobMetrics
 from moodline.jobs.served.scoring_jobs import JobLimits, ScoringJobs, open_scoring_jobs
 from moodline.keeping.keeper import SignalKeeper
 from moodline.keeping.upkeep import keep_up
@@ -42,6 +43,7 @@ from moodline.settings import Settings, require_serving
 from moodline.signals.engine import SignalEngine
 from moodline.store.actions import ActionStore
 from moodline.store.database import Database
+from moodline.store.metrics import StoreMetrics
 from moodline.store.signals import SignalStore
 from moodline.telemetry.metrics import Metrics
 from moodline.telemetry.metrics_endpoint import serve_metrics
@@ -175,7 +177,9 @@ async def open_keeper(
     if url is None:
         yield None
         return
-    database = await Database.open(url, migrate=settings.store.migrate)
+    database = await Database.open(
+        url, migrate=settings.store.migrate, metrics=StoreMetrics(metrics.registry)
+    )
     try:
         store = SignalStore(database)
         deliverer = ActionDeliverer(
@@ -189,13 +193,14 @@ async def open_keeper(
             store,
             limits=limits_of(settings),
             masking=settings.masking.policy(),
+            metrics=metrics,
             on_kept=deliverer.wake,
         )
         retention = timedelta(days=settings.store.retention_days)
         stop_delivering = asyncio.Event()
         async with deliverer:
             upkeep = asyncio.create_task(
-                _unending("upkeep", lambda: keep_up(store, retention=retention)),
+                _unending("upkeep", lambda: keep_up(store, retention=retention, metrics=metrics)),
                 name="moodline-upkeep",
             )
             delivering = asyncio.create_task(
@@ -214,8 +219,12 @@ async def open_keeper(
 
 
 @asynccontextmanager
-async def open_jobs(settings: Settings) -> AsyncIterator[ScoringJobs | None]:
+async def open_jobs(settings: Settings, *, metrics: Metrics) -> AsyncIterator[ScoringJobs | None]:
     """Open the scoring jobs of callers; on leaving, stop those that run.
+
+    Args:
+        settings: Of the process.
+        metrics: Where counts go.
 
     Yields:
         None if no folder for them is set.
@@ -235,7 +244,11 @@ async def open_jobs(settings: Settings) -> AsyncIterator[ScoringJobs | None]:
         max_inline_bytes=settings.server.max_message_bytes // 2,
     )
     async with open_scoring_jobs(
-        jobs.folder, limits=limits, input_root=jobs.input_root, table_formats=jobs.table_formats
+        jobs.folder,
+        limits=limits,
+        input_root=jobs.input_root,
+        table_formats=jobs.table_formats,
+        metrics=JobMetrics(metrics.registry),
     ) as opened:
         yield opened
 
@@ -401,7 +414,7 @@ async def serve(
         keeper = await stack.enter_async_context(
             open_keeper(settings, rule_set=rule_set, metrics=metrics, state_dir=state_dir)
         )
-        jobs = await stack.enter_async_context(open_jobs(settings))
+        jobs = await stack.enter_async_context(open_jobs(settings, metrics=metrics))
         rpc = await stack.enter_async_context(
             RpcServer(
                 settings,

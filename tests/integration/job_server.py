@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prometheus_client import CollectorRegistry
+
 from moodline.analyzer import ConversationAnalyzer
 from moodline.app import open_jobs
 from moodline.cli.conversation_lines import LineParser
@@ -16,6 +18,7 @@ from moodline.limits import Limits
 from moodline.rpc.validation import RequestValidator
 from moodline.samples import read_samples
 from moodline.settings import AuthSettings, JobsSettings, ServerSettings
+from moodline.telemetry.metrics import Metrics
 from moodline.v1.conversation_pb2 import Conversation
 from moodline.v1.scoring_job_pb2 import ScoringJob, ScoringResult
 from moodline.v1.scoring_job_service_pb2 import (
@@ -119,9 +122,10 @@ async def serving_jobs(
 ) -> AsyncIterator[JobServer]:
     """Serve, and drain in the end as `moodline serve` does."""
     with_settings = settings(auth=auth, server=server, jobs=JobsSettings(folder=folder, **jobs))
+    metrics = Metrics(CollectorRegistry())
     async with (
-        open_jobs(with_settings) as opened,
-        serving(analyzer, with_settings=with_settings, jobs=opened) as served,
+        open_jobs(with_settings, metrics=metrics) as opened,
+        serving(analyzer, with_settings=with_settings, metrics=metrics, jobs=opened) as served,
     ):
         yield JobServer(served)
         await served.rpc.drain()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.json_format import MessageToDict
+from prometheus_client import CollectorRegistry
 
 from moodline.analyzer import ConversationAnalyzer
 from moodline.domain import Conversation
@@ -20,6 +21,7 @@ from moodline.samples import load_samples
 from moodline.signals.domain import SignalEvent
 from moodline.store.database import Database
 from moodline.store.signals import Contact, SignalStore, StoredEvent
+from moodline.telemetry.metrics import Metrics
 from moodline.v1.analysis_service_pb2 import StreamConversationRequest, StreamConversationResponse
 from moodline.v1.signal_pb2 import Signal
 from moodline.v1.signal_service_pb2 import WatchSignalsRequest, WatchSignalsResponse
@@ -104,11 +106,16 @@ async def keeping(
     """Serve an analyzer and keep signals in a database."""
     database = await Database.open(url)
     store = FailingStore(database, poll_s=poll_s)
+    metrics = Metrics(CollectorRegistry())
     keeper = SignalKeeper(
-        store, limits=limits, masking=MaskingPolicy(), end_patience_s=end_patience_s
+        store,
+        limits=limits,
+        masking=MaskingPolicy(),
+        metrics=metrics,
+        end_patience_s=end_patience_s,
     )
     try:
-        async with serving(analyzer, keeper=keeper, **options) as served:
+        async with serving(analyzer, keeper=keeper, metrics=metrics, **options) as served:
             yield Keeping(served, store)
         await keeper.close(60.0)
     finally:

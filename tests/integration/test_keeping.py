@@ -29,11 +29,14 @@ async def test_time_expires_open_signals_and_deletes_old_ones(tmp_path: Path) ->
     store = SignalStore(database)
     await store.record(contact(), [raised()], at=NOW)
     week = timedelta(days=7)
-    await keep_up_once(store, retention=week, at=after(minutes=59))
+    metrics = Metrics(CollectorRegistry())
+    await keep_up_once(store, retention=week, metrics=metrics, at=after(minutes=59))
     kept = await store.get(TENANT, signal().signal_id)
     assert kept is not None
     assert kept.signal.state is SignalState.RAISED
-    await keep_up_once(store, retention=week, at=after(minutes=61))
+    assert metrics.registry.get_sample_value("moodline_signals_overdue_total") == 0
+    await keep_up_once(store, retention=week, metrics=metrics, at=after(minutes=61))
+    assert metrics.registry.get_sample_value("moodline_signals_overdue_total") == 1
     kept = await store.get(TENANT, signal().signal_id)
     assert kept is not None
     assert kept.signal.state is SignalState.EXPIRED
@@ -51,7 +54,12 @@ async def test_upkeep_goes_on_after_the_store_has_failed(tmp_path: Path) -> None
 
     database = await Database.open(f"sqlite:///{tmp_path}/m.db")
     task = asyncio.create_task(
-        keep_up(Failing(database), retention=timedelta(days=1), interval_s=0.0)
+        keep_up(
+            Failing(database),
+            retention=timedelta(days=1),
+            metrics=Metrics(CollectorRegistry()),
+            interval_s=0.0,
+        )
     )
     await eventually(lambda: Failing.call_count > 2)
     task.cancel()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import pytest_asyncio
 
 from moodline.analyzer import ConversationAnalyzer
 from moodline.limits import Limits
-from moodline.signals.domain import SignalEvent
+from moodline.signals.domain import SignalEvent, SignalEventKind
 from moodline.signals.engine import SignalSession
 from moodline.v1.analysis_pb2 import AnalysisOptions
-from moodline.v1.analysis_service_pb2 import GetCapabilitiesRequest
+from moodline.v1.analysis_service_pb2 import GetCapabilitiesRequest, StreamConversationResponse
 from moodline.v1.conversation_pb2 import Conversation, Turn
 from moodline.v1.signal_service_pb2 import (
     AcknowledgeSignalRequest,
@@ -52,6 +53,7 @@ from tests.integration.signal_harness import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+LATE = "sample-tr-late-parcel"
 FURIOUS = "I want to speak to your manager now, this is a scandal."
 
 
@@ -59,6 +61,24 @@ FURIOUS = "I want to speak to your manager now, this is a scandal."
 async def kept(analyzer: ConversationAnalyzer, tmp_path: Path) -> AsyncIterator[Keeping]:
     async with keeping(analyzer, f"sqlite:///{tmp_path}/moodline.db") as server:
         yield server
+
+
+@pytest.fixture
+def applied(monkeypatch: pytest.MonkeyPatch) -> list[SignalEvent]:
+    """What people and the clock have done to the signals of running conversations."""
+    events: list[SignalEvent] = []
+    apply = SignalSession.apply
+
+    def apply_and_tell(session: SignalSession, event: SignalEvent) -> None:
+        apply(session, event)
+        events.append(event)
+
+    monkeypatch.setattr(SignalSession, "apply", apply_and_tell)
+    return events
+
+
+def _count(answers: Iterable[StreamConversationResponse], payload: str) -> int:
+    return sum(answer.WhichOneof("payload") == payload for answer in answers)
 
 
 def whole(conversation_id: str) -> Conversation:
@@ -102,7 +122,7 @@ async def test_a_stream_ends_with_the_signals_of_the_whole_conversation(
 async def test_signals_follow_the_answer_of_their_turn_and_come_before_the_summary(
     kept: Keeping,
 ) -> None:
-    answers = await kept.talk(*messages_of(SAMPLES["sample-tr-late-parcel"]))
+    answers = await kept.talk(*messages_of(SAMPLES[LATE]))
     seen: set[int] = set()
     for answer in answers[:-1]:
         if answer.HasField("turn_result"):
@@ -143,6 +163,70 @@ async def test_a_stream_that_is_sent_again_tells_the_same_and_keeps_nothing_twic
     assert [e.event_id for e in await all_events(kept.store)] == [i for _, _, i in told(first)]
 
 
+async def test_two_streams_of_one_conversation_at_a_time_tell_the_same_and_keep_it_once(
+    kept: Keeping,
+) -> None:
+    messages = messages_of(SAMPLES[ANGRY])
+    one, other = await asyncio.gather(kept.talk(*messages), kept.talk(*messages))
+    assert told(one) == told(other)
+    assert [e.event_id for e in await all_events(kept.store)] == [i for _, _, i in told(one)]
+
+
+async def test_the_end_of_one_stream_changes_nothing_in_another_of_the_same_conversation(
+    kept: Keeping, applied: list[SignalEvent]
+) -> None:
+    """As when a caller has come back, and what was on its way before it broke still arrives."""
+    messages = messages_of(SAMPLES[LATE])
+    slow = kept.served.stub.StreamConversation()
+    for message in messages[:-1]:
+        await slow.write(message)
+    answers: list[StreamConversationResponse] = []
+    wanted = {"turn_result": len(messages) - 2, "signals": 2}
+    while any(_count(answers, payload) < count for payload, count in wanted.items()):
+        answer = await slow.read()
+        assert isinstance(answer, StreamConversationResponse), "the stream has ended"
+        answers.append(answer)
+    fast = await kept.talk(*messages)
+    assert [kind for _, kind, _ in told(fast)][-2:] == ["EXPIRED", "EXPIRED"]
+    ended = next(s for s in fast[-1].summary.signals if s.state == "CLEARED")
+    # When this has arrived, so has the end of the other stream.
+    await kept.signals.ResolveSignal(
+        ResolveSignalRequest(signal_id=ended.signal_id, outcome="RIGHT")
+    )
+    await eventually(lambda: bool(applied))
+    await slow.write(messages[-1])
+    await slow.done_writing()
+    answers += await rest_of(slow)
+    assert told(answers) == told(fast)
+    assert_same(
+        [as_dict(s) for s in answers[-1].summary.signals],
+        [as_dict(s) for s in fast[-1].summary.signals],
+    )
+    *stored, resolved = await all_events(kept.store)
+    assert [event.event_id for event in stored] == [event_id for _, _, event_id in told(fast)]
+    assert resolved.kind == "RESOLVED"
+
+
+async def test_streams_of_one_conversation_with_other_turns_share_its_signals(
+    kept: Keeping,
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        one = group.create_task(kept.talk(configuration(), streamed("t1", FURIOUS)))
+        other = group.create_task(
+            kept.talk(configuration(), streamed("t1", "Hello."), streamed("t2", FURIOUS))
+        )
+    (cause,) = {s.cause for s in one.result()[-1].summary.signals if s.rule_id == "human_request"}
+    for answers in (one.result(), other.result()):
+        assert cause in {signal.cause for signal in answers[-1].summary.signals}
+    wanted = SignalFilter(causes=[cause])
+    listed = (await kept.signals.ListSignals(ListSignalsRequest(filter=wanted))).signals
+    assert len(listed) == 1
+    events = await all_events(kept.store)
+    assert len({event.event_id for event in events}) == len(events)
+    of_cause = [event for event in events if event.signal.signal.cause == cause]
+    assert [event.kind for event in of_cause].count(SignalEventKind.RAISED) == 1
+
+
 async def test_discarded_signals_are_told_and_nothing_else(kept: Keeping) -> None:
     answers = await kept.talk(*messages_of(SAMPLES[ANGRY], discard_signals=True))
     assert told(answers)
@@ -181,11 +265,14 @@ async def test_results_go_on_while_the_store_is_down_and_signals_follow(kept: Ke
     assert [r.turn_result.turn.turn_index for r in results] == list(range(len(results)))
     await eventually(lambda: kept.store.failure_count > 1)
     assert not await all_events(kept.store)
+    assert (kept.served.sample("moodline_turns_awaiting_store") or 0) > 1
     kept.store.is_down = False
     await call.done_writing()
     rest = await rest_of(call)
     assert [answer.WhichOneof("payload") for answer in rest][-1] == "summary"
     assert [e.event_id for e in await all_events(kept.store)] == [i for _, _, i in told(rest)]
+    assert kept.served.sample("moodline_turns_awaiting_store") == 0
+    assert kept.served.sample("moodline_streams_not_kept_total") == 0
 
 
 async def test_a_stream_whose_signals_cannot_be_kept_ends_unavailable(
@@ -201,6 +288,7 @@ async def test_a_stream_whose_signals_cannot_be_kept_ends_unavailable(
         for _ in SAMPLES[ANGRY].turns:
             assert (await next_answer(call)).HasField("turn_result")
         refused = await refusal(call.read())
+        assert kept.served.sample("moodline_streams_not_kept_total") == 1
         kept.store.is_down = False
     assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
 
@@ -289,17 +377,9 @@ async def test_rules_look_at_attributes_and_the_past_of_a_customer(kept: Keeping
 async def test_what_people_do_on_another_replica_reaches_the_running_conversation(
     analyzer: ConversationAnalyzer,
     postgres: Postgres,
-    monkeypatch: pytest.MonkeyPatch,
+    applied: list[SignalEvent],
     is_resolved: bool,
 ) -> None:
-    applied: list[SignalEvent] = []
-    apply = SignalSession.apply
-
-    def apply_and_tell(session: SignalSession, event: SignalEvent) -> None:
-        apply(session, event)
-        applied.append(event)
-
-    monkeypatch.setattr(SignalSession, "apply", apply_and_tell)
     url = await postgres.create_database()
     # An hour: replicas must wake each other.
     async with (

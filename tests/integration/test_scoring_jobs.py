@@ -8,6 +8,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,8 @@ from moodline.engine import OnnxEncoder
 from moodline.errors import SettingsError
 from moodline.inference import EncoderOutput
 from moodline.jobs.served.record import JobRecord
-from moodline.settings import AuthSettings, JobsSettings
+from moodline.jobs.served.scoring_jobs import ScoringJobs
+from moodline.settings import AuthSettings, JobsSettings, Settings
 from moodline.telemetry.metrics import Metrics
 from moodline.v1.analysis_service_pb2 import AnalyzeConversationRequest
 from moodline.v1.conversation_pb2 import Conversation
@@ -679,13 +681,17 @@ async def test_a_file_that_changes_under_a_job_fails_it(held: Held, tmp_path: Pa
         assert len(await server.results(job)) == job.completed_count >= 100
 
 
+def opening(with_settings: Settings) -> AbstractAsyncContextManager[ScoringJobs | None]:
+    return open_jobs(with_settings, metrics=Metrics(CollectorRegistry()))
+
+
 async def test_a_folder_belongs_to_one_server(tmp_path: Path) -> None:
     with_settings = settings(jobs=JobsSettings(folder=tmp_path))
-    async with open_jobs(with_settings):
+    async with opening(with_settings):
         with pytest.raises(SettingsError, match="in use by another process"):
-            async with open_jobs(with_settings):
+            async with opening(with_settings):
                 pass
-    async with open_jobs(with_settings):
+    async with opening(with_settings):
         pass
 
 
@@ -696,7 +702,7 @@ async def test_a_folder_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
         JobsSettings(folder=tmp_path / "jobs", input_root=tmp_path / "missing"),
     ):
         with pytest.raises(SettingsError, match="MOODLINE_JOBS__"):
-            async with open_jobs(settings(jobs=jobs)):
+            async with opening(settings(jobs=jobs)):
                 pass
 
 

@@ -107,6 +107,7 @@ def importers(graph: grimp.ImportGraph, library: str) -> set[str]:
         ("jinja2", {"reports"}),
         ("matplotlib", {"reports"}),
         ("webvtt", {"transcripts"}),
+        ("prometheus_client", {"actions", "app", "cli", "jobs", "store", "telemetry"}),
         ("sqlalchemy", {"store"}),
         ("alembic", {"store"}),
         ("asyncpg", {"store"}),

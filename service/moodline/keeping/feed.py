@@ -20,6 +20,8 @@ Listener = Callable[[SignalEvent], None]
 _BY_PEOPLE: Final = frozenset(
     {SignalEventKind.ACKNOWLEDGED, SignalEventKind.RESOLVED, SignalEventKind.EXPIRED}
 )
+_LOOK_REST_S: Final = 0.1
+"""Between two looks at the store, which conversations cause all the time."""
 _REST_S: Final = 1.0
 """Before a store that failed is watched again."""
 
@@ -89,7 +91,10 @@ class _TenantFeed:
     async def _follow(self, position: int) -> None:
         while True:
             try:
-                async for stored in self._store.watch(self._tenant, position):
+                # Of the many events that conversations cause, few are read back.
+                async for stored in self._store.watch(
+                    self._tenant, position, kinds=_BY_PEOPLE, rest_s=_LOOK_REST_S
+                ):
                     position = stored.position
                     self._tell(stored)
             except StoreError as error:
@@ -97,8 +102,9 @@ class _TenantFeed:
             await asyncio.sleep(_REST_S)
 
     def _tell(self, stored: StoredEvent) -> None:
-        if stored.kind not in _BY_PEOPLE:
-            return
         event = SignalEvent(stored.kind, stored.signal.signal)
+        if event.event_id != stored.event_id:
+            # The end of the conversation, as another stream of it has come to it.
+            return
         for listener in tuple(self.listeners.get(event.signal.conversation_id, ())):
             listener(event)

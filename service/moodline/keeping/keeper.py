@@ -29,6 +29,7 @@ from moodline.rules.history import CustomerPast
 from moodline.signals.domain import Signal, SignalEvent, SignalEventKind, SignalState
 from moodline.signals.engine import SignalSession
 from moodline.store.signals import Contact, SignalFilter, SignalStore
+from moodline.telemetry.metrics import Metrics
 
 END_PATIENCE_S: Final = 30.0
 """How long the store may take to come back once a conversation has ended or its caller has gone."""
@@ -57,6 +58,7 @@ class SignalKeeper:
         *,
         limits: Limits,
         masking: MaskingPolicy,
+        metrics: Metrics,
         on_kept: Callable[[], None] = lambda: None,
         end_patience_s: float = END_PATIENCE_S,
         now: Callable[[], datetime] = utc_now,
@@ -67,6 +69,7 @@ class SignalKeeper:
             store: An open one.
             limits: How many turns of a conversation may wait for it.
             masking: Which personal data of quotes and comments is masked before it is kept.
+            metrics: Where counts and durations go.
             on_kept: Called whenever events were kept, so that their actions leave at once.
             end_patience_s: See `END_PATIENCE_S`.
             now: The time of day, in UTC.
@@ -74,11 +77,16 @@ class SignalKeeper:
         self.store = store
         self.masking = masking
         self._limits = limits
+        self._metrics = metrics
         self._on_kept = on_kept
         self._end_patience_s = end_patience_s
         self._now = now
         self._feed = PeopleFeed(store)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._kept: dict[asyncio.Task[None], _KeptSignals] = {}
+        # Asked in another thread, hence the copy.
+        metrics.turns_awaiting_store.set_function(
+            lambda: sum(kept.awaiting_count for kept in tuple(self._kept.values()))
+        )
 
     @asynccontextmanager
     async def keeping(
@@ -109,14 +117,15 @@ class SignalKeeper:
             self._feed,
             contact,
             masking=self.masking,
+            metrics=self._metrics,
             on_kept=self._on_kept,
             max_waiting_turns=self._limits.max_turns_awaiting_store,
             end_patience_s=self._end_patience_s,
             now=self._now,
         )
         task = asyncio.create_task(kept.run(open_session), name="moodline-signals")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._kept[task] = kept
+        task.add_done_callback(self._kept.pop)
         try:
             yield kept
         finally:
@@ -136,13 +145,14 @@ class SignalKeeper:
 
     async def close(self, grace_s: float) -> None:
         """Wait until all that was added is kept, at most so many seconds."""
-        tasks = tuple(self._tasks)
+        tasks = tuple(self._kept)
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=grace_s)
         for task in late:
             task.cancel()
         if late:
+            self._metrics.streams_not_kept_total.inc(len(late))
             _log.error("conversations_not_kept", conversation_count=len(late))
             await asyncio.wait(late)
 
@@ -157,6 +167,7 @@ class _KeptSignals:
         contact: Contact,
         *,
         masking: MaskingPolicy,
+        metrics: Metrics,
         on_kept: Callable[[], None],
         max_waiting_turns: int,
         end_patience_s: float,
@@ -166,6 +177,7 @@ class _KeptSignals:
         self._feed = feed
         self._contact = contact
         self._masking = masking
+        self._metrics = metrics
         self._on_kept = on_kept
         self._max_waiting_turns = max_waiting_turns
         self._end_patience_s = end_patience_s
@@ -177,6 +189,7 @@ class _KeptSignals:
         self._has_changed = asyncio.Event()
         self._session: SignalSession | None = None
         self._last_turn_index = 0
+        self._added_count = self._kept_count = 0
         self._outcome = ""
         self._is_over = False
         self._is_finished = False
@@ -188,6 +201,11 @@ class _KeptSignals:
         return self._is_recorded and not self._told
 
     @property
+    def awaiting_count(self) -> int:
+        """Turns that were added and whose signals are still to be kept."""
+        return self._added_count - self._kept_count
+
+    @property
     def signals(self) -> tuple[Signal, ...]:
         return () if self._session is None else self._session.signals
 
@@ -195,6 +213,7 @@ class _KeptSignals:
         if self._waiting.qsize() >= self._max_waiting_turns:
             raise store_unavailable()
         self._waiting.put_nowait((result, self._now()))
+        self._added_count += 1
 
     def finish(self) -> None:
         self._is_finished = True
@@ -221,13 +240,17 @@ class _KeptSignals:
             await self._keep(open_session)
         except StoreUnavailableError as error:
             _log.error("signals_not_kept", tenant=self._contact.tenant)
-            self._failure = error
+            self._fail(error)
         except Exception as error:  # noqa: BLE001 - the caller's stream tells of it
             _log.error("keeping_signals_failed", exc_info=error)
-            self._failure = error
+            self._fail(error)
         finally:
             self._is_recorded = True
             self._has_changed.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._metrics.streams_not_kept_total.inc()
+        self._failure = error
 
     def _stop(self) -> None:
         if not self._is_over:
@@ -237,16 +260,17 @@ class _KeptSignals:
 
     async def _keep(self, open_session: OpenSession) -> None:
         contact, patience = self._contact, self._patience
-        past = await patience.call(lambda: self._store.begin(contact))
-        session = self._session = open_session(past)
+        begun = await patience.call(lambda: self._store.begin(contact))
+        session = self._session = open_session(begun.past)
         async with self._feed.listening(
             contact.tenant, contact.conversation_id, session.apply, patience=patience
         ):
-            changed_by_people = await self._changed_by_people()
+            changed_by_people = {} if begun.is_new else await self._changed_by_people()
             while (item := await self._waiting.get()) is not None:
                 result, at = item
                 self._note(result)
-                await self._record(session.add(result), at)
+                await self._record(self._metrics.evaluate(session.add, result), at)
+                self._kept_count += 1
                 _apply_again(session, changed_by_people, result.turn_index)
             if self._is_finished:
                 await self._record(session.finish(), self._now())
@@ -269,7 +293,10 @@ class _KeptSignals:
         masked = [
             replace(event, signal=mask_signal(event.signal, self._masking)) for event in events
         ]
-        await self._patience.call(lambda: self._store.record(self._contact, masked, at=at))
+        new = await self._patience.call(lambda: self._store.record(self._contact, masked, at=at))
+        for stored in new:
+            signal = stored.signal.signal
+            self._metrics.count_signal_event(stored.kind, signal.reason, signal.severity)
         self._on_kept()
         self._told.append(ToldSignals(self._last_turn_index, events))
         self._has_changed.set()

@@ -12,6 +12,7 @@ from typing import Protocol
 from moodline.domain import TurnResult
 from moodline.signals.domain import Signal, SignalEvent
 from moodline.signals.engine import SignalSession
+from moodline.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,10 @@ class LiveSignals(Protocol):
 class UnkeptSignals:
     """Signals that are told at once and forgotten with the conversation."""
 
-    def __init__(self, session: SignalSession) -> None:
-        """Take a session that has had no turn."""
+    def __init__(self, session: SignalSession, metrics: Metrics) -> None:
+        """Take a session that has had no turn, and where counts and durations go."""
         self._session = session
+        self._metrics = metrics
         self._told: deque[ToldSignals] = deque()
         self._last_turn_index = 0
         self._is_finished = False
@@ -88,7 +90,7 @@ class UnkeptSignals:
     def add(self, result: TurnResult) -> None:
         """See `LiveSignals`."""
         self._last_turn_index = result.turn_index
-        self._tell(self._session.add(result))
+        self._tell(self._metrics.evaluate(self._session.add, result))
 
     def finish(self) -> None:
         """See `LiveSignals`."""
@@ -106,11 +108,14 @@ class UnkeptSignals:
         await asyncio.get_running_loop().create_future()
 
     def _tell(self, events: tuple[SignalEvent, ...]) -> None:
+        for event in events:
+            signal = event.signal
+            self._metrics.count_signal_event(event.kind, signal.reason, signal.severity)
         if events:
             self._told.append(ToldSignals(self._last_turn_index, events))
 
 
 @asynccontextmanager
-async def unkept(session: SignalSession) -> AsyncIterator[LiveSignals]:
+async def unkept(session: SignalSession, metrics: Metrics) -> AsyncIterator[LiveSignals]:
     """Tell the signals of a conversation without keeping them."""
-    yield UnkeptSignals(session)
+    yield UnkeptSignals(session, metrics)

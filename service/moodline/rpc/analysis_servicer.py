@@ -35,6 +35,7 @@ from moodline.rules.history import CustomerPast
 from moodline.signals.engine import SignalEngine, SignalSession
 from moodline.store.signals import Contact
 from moodline.telemetry.logging import current_record
+from moodline.telemetry.metrics import Metrics
 from moodline.v1 import analysis_pb2, conversation_pb2
 from moodline.v1.analysis_service_pb2 import (
     DESCRIPTOR,
@@ -85,6 +86,7 @@ class AnalysisServicer(AnalysisServiceServicer):
         server_version: str,
         default_deadline_s: float,
         signal_engine: SignalEngine,
+        metrics: Metrics,
         keeper: SignalKeeper | None = None,
         retryable_codes: Mapping[str, tuple[str, ...]],
         clock: Callable[[], float] = time.monotonic,
@@ -98,6 +100,7 @@ class AnalysisServicer(AnalysisServiceServicer):
             default_deadline_s: How long a unary call, or one turn of a stream, may take if its
                 caller sets no deadline, in seconds.
             signal_engine: The rules in force.
+            metrics: Where counts and durations go.
             keeper: Keeps the signals of streams; None to tell them alone.
             retryable_codes: Of all methods of the server, by full name.
             clock: Monotonic time in seconds, the analyzer's.
@@ -107,6 +110,7 @@ class AnalysisServicer(AnalysisServiceServicer):
         self._server_version = server_version
         self._default_deadline_s = default_deadline_s
         self._signal_engine = signal_engine
+        self._metrics = metrics
         self._keeper = keeper
         self._retryable_codes = retryable_codes
         self._clock = clock
@@ -273,7 +277,7 @@ class AnalysisServicer(AnalysisServiceServicer):
             )
 
         if self._keeper is None or configuration.discard_signals:
-            return unkept(open_session(None))
+            return unkept(open_session(None), self._metrics)
         return self._keeper.keeping(
             open_session,
             tenant=current_principal().tenant,
@@ -312,7 +316,9 @@ class AnalysisServicer(AnalysisServiceServicer):
             attributes=conversation.attributes,
             customer=customer,
         )
-        await analyzer.pacer.map(session.add, analysis.turns)
+        await analyzer.pacer.map(
+            lambda turn: self._metrics.evaluate(session.add, turn), analysis.turns
+        )
         session.finish()
         turns = await analyzer.pacer.map(
             lambda turn: convert.turn_result_to_proto(turn, omit_evidence=omit_evidence),

@@ -117,6 +117,7 @@ class RpcServer:
             server_version=server_version,
             default_deadline_s=settings.admission.default_deadline_s,
             signal_engine=signal_engine,
+            metrics=metrics,
             keeper=keeper,
             retryable_codes={
                 f"{service.full_name}/{method.name}": _RETRYABLE
@@ -130,6 +131,7 @@ class RpcServer:
             limits=limits,
             keeper=keeper,
             rule_set=signal_engine.rule_set,
+            metrics=metrics,
             heartbeat_s=heartbeat_s,
             default_deadline_s=settings.admission.default_deadline_s,
             clock=clock,

@@ -28,9 +28,10 @@ from moodline.rpc.tokens import (
 )
 from moodline.rpc.validation import RequestValidator
 from moodline.rules.rule_set import RuleSet
-from moodline.signals.domain import Outcome
-from moodline.store.signals import SignalFilter, StoredEvent
+from moodline.signals.domain import Outcome, SignalEventKind
+from moodline.store.signals import SignalFilter, StoredEvent, StoredSignal
 from moodline.telemetry.logging import current_record
+from moodline.telemetry.metrics import Metrics
 from moodline.v1.signal_service_pb2 import (
     DESCRIPTOR,
     AcknowledgeSignalRequest,
@@ -68,6 +69,7 @@ class SignalServicer(SignalServiceServicer):
         limits: Limits,
         keeper: SignalKeeper | None,
         rule_set: RuleSet,
+        metrics: Metrics,
         default_deadline_s: float,
         heartbeat_s: float = HEARTBEAT_S,
         now: Callable[[], datetime] = utc_now,
@@ -80,6 +82,7 @@ class SignalServicer(SignalServiceServicer):
             limits: What a request may carry.
             keeper: Holds the store; None to answer what needs no store alone.
             rule_set: The rules in force.
+            metrics: Where counts go.
             default_deadline_s: How long a backtest may take if its caller sets no deadline, in
                 seconds.
             heartbeat_s: How long a watch may be silent, in seconds.
@@ -90,6 +93,7 @@ class SignalServicer(SignalServiceServicer):
         self._limits = limits
         self._keeper = keeper
         self._rule_set = rule_set
+        self._metrics = metrics
         self._default_deadline_s = default_deadline_s
         self._clock = clock
         self._heartbeat_s = heartbeat_s
@@ -116,6 +120,7 @@ class SignalServicer(SignalServiceServicer):
         coming = asyncio.ensure_future(_next(events))
         loop = asyncio.get_running_loop()
         told_s = loop.time()
+        self._metrics.signal_watches.inc()
         try:
             while True:
                 silence_s = told_s + self._heartbeat_s - loop.time()
@@ -140,6 +145,7 @@ class SignalServicer(SignalServiceServicer):
                 yield WatchSignalsResponse(event=event, resume_token=watch_token(tenant, position))
                 told_s = loop.time()
         finally:
+            self._metrics.signal_watches.dec()
             stopping.cancel()
             coming.cancel()
             await asyncio.wait((coming,))
@@ -178,13 +184,14 @@ class SignalServicer(SignalServiceServicer):
     ) -> AcknowledgeSignalResponse:
         """Say that somebody has taken note."""
         self._check(request)
-        principal = current_principal()
+        principal, at = current_principal(), self._now()
         stored = await self._kept().store.acknowledge(
             principal.tenant,
             request.signal_id,
             by=request.acknowledged_by or principal.name,
-            at=self._now(),
+            at=at,
         )
+        self._count_change(stored, SignalEventKind.ACKNOWLEDGED, at)
         return AcknowledgeSignalResponse(signal=convert_signals.stored_signal_to_proto(stored))
 
     async def ResolveSignal(  # noqa: N802 - named by the proto
@@ -192,15 +199,19 @@ class SignalServicer(SignalServiceServicer):
     ) -> ResolveSignalResponse:
         """Say that a signal is dealt with, and what it was worth."""
         self._check(request)
-        keeper, principal = self._kept(), current_principal()
+        keeper, principal, at = self._kept(), current_principal(), self._now()
         stored = await keeper.store.resolve(
             principal.tenant,
             request.signal_id,
             outcome=Outcome(request.outcome),
             by=request.resolved_by or principal.name,
             comment=mask_text(request.comment, keeper.masking).text,
-            at=self._now(),
+            at=at,
         )
+        if self._count_change(stored, SignalEventKind.RESOLVED, at):
+            self._metrics.signal_outcomes_total.labels(
+                reason=stored.signal.reason, outcome=Outcome(request.outcome)
+            ).inc()
         return ResolveSignalResponse(signal=convert_signals.stored_signal_to_proto(stored))
 
     async def ValidateRules(  # noqa: N802 - named by the proto
@@ -242,6 +253,13 @@ class SignalServicer(SignalServiceServicer):
         violations = self._validator.collect_violations(request)
         if violations:
             raise InvalidRequestError(violations)
+
+    def _count_change(self, stored: StoredSignal, kind: SignalEventKind, at: datetime) -> bool:
+        """Count what somebody did to a signal, unless it had been done before; tell which."""
+        is_new = stored.updated_at == at
+        if is_new:
+            self._metrics.count_signal_event(kind, stored.signal.reason, stored.signal.severity)
+        return is_new
 
     def _kept(self) -> SignalKeeper:
         if self._keeper is None:

@@ -5,14 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Update,
+    and_,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from moodline.actions.queue import Backlog, Destination, LeasedAction
 from moodline.store.database import Database
 from moodline.store.tables import ActionState, actions
+
+_IDENTITY: Final = attrgetter("tenant", "idempotency_key", "kind", "target")
+"""Of a row: what `LeasedAction` and `StoredAction` begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +96,11 @@ class ActionStore:
             # PostgreSQL passes over what another deliverer is leasing; SQLite has one writer.
             .with_for_update(skip_locked=True)
         )
-        async with self._database.write() as connection:
-            rows = (await connection.execute(due)).all()
+
+        def work(connection: Connection) -> Sequence[Row[Any]]:
+            rows = connection.execute(due).all()
             if rows:
-                await connection.execute(
+                connection.execute(
                     update(actions)
                     .where(_key().in_([(row.tenant, row.idempotency_key) for row in rows]))
                     .values(
@@ -95,18 +110,17 @@ class ActionStore:
                         attempt_count=actions.c.attempt_count + 1,
                     )
                 )
+            return rows
+
         return [
             LeasedAction(
-                tenant=row.tenant,
-                idempotency_key=row.idempotency_key,
-                kind=row.kind,
-                target=row.target,
+                *_IDENTITY(row),
                 payload=row.payload,
                 lease_owner=owner,
                 attempt_count=row.attempt_count + 1,
                 queued_at=row.queued_at,
             )
-            for row in rows
+            for row in await self._database.write(work)
         ]
 
     async def finish(self, action: LeasedAction, *, at: datetime) -> bool:
@@ -127,27 +141,26 @@ class ActionStore:
 
     async def skip(self, destination: Destination, *, at: datetime, error: str) -> int:
         """Note that nobody wants them; see `ActionQueue`."""
-        async with self._database.write() as connection:
-            return await _count_changed(
-                connection,
-                update(actions)
-                .where(_is_of(destination), _is_free(at))
-                .values(
-                    state=ActionState.DONE,
-                    finished_at=at,
-                    last_error=error,
-                    lease_owner="",
-                    lease_until=None,
-                ),
+        return await self._change(
+            update(actions)
+            .where(_is_of(destination), _is_free(at))
+            .values(
+                state=ActionState.DONE,
+                finished_at=at,
+                last_error=error,
+                lease_owner="",
+                lease_until=None,
             )
+        )
 
     async def backlog(self) -> Backlog:
         """Return what waits; see `ActionQueue`."""
         waiting = select(func.count(), func.min(actions.c.queued_at)).where(
             actions.c.state.in_((ActionState.PENDING, ActionState.DELIVERING))
         )
-        async with self._database.read() as connection:
-            count, oldest_at = (await connection.execute(waiting)).one()
+        count, oldest_at = await self._database.read(
+            lambda connection: connection.execute(waiting).one()
+        )
         return Backlog(count, oldest_at)
 
     async def list(
@@ -164,14 +177,10 @@ class ActionStore:
             .order_by(actions.c.created_at.desc(), actions.c.idempotency_key)
             .limit(limit)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(found)).all()
+        rows = await self._database.read(lambda connection: connection.execute(found).all())
         return [
             StoredAction(
-                tenant=row.tenant,
-                idempotency_key=row.idempotency_key,
-                kind=row.kind,
-                target=row.target,
+                *_IDENTITY(row),
                 signal_id=row.signal_id,
                 state=ActionState(row.state),
                 attempt_count=row.attempt_count,
@@ -191,35 +200,35 @@ class ActionStore:
         Raises:
             StoreError: If the database fails; nothing was changed.
         """
-        async with self._database.write() as connection:
-            return await _count_changed(
-                connection,
-                update(actions)
-                .where(actions.c.state == ActionState.DEAD, *_conditions(action_filter))
-                .values(
-                    state=ActionState.PENDING,
-                    attempt_count=0,
-                    queued_at=at,
-                    next_attempt_at=at,
-                    finished_at=None,
-                ),
+        return await self._change(
+            update(actions)
+            .where(actions.c.state == ActionState.DEAD, *_conditions(action_filter))
+            .values(
+                state=ActionState.PENDING,
+                attempt_count=0,
+                queued_at=at,
+                next_attempt_at=at,
+                finished_at=None,
             )
+        )
 
     async def _end_lease(self, action: LeasedAction, **values: Any) -> bool:
         """Change an action unless its lease was taken over; return whether it was changed."""
-        async with self._database.write() as connection:
-            count = await _count_changed(
-                connection,
-                update(actions)
-                .where(
-                    actions.c.tenant == action.tenant,
-                    actions.c.idempotency_key == action.idempotency_key,
-                    actions.c.state == ActionState.DELIVERING,
-                    actions.c.lease_owner == action.lease_owner,
-                )
-                .values(lease_owner="", lease_until=None, **values),
+        count = await self._change(
+            update(actions)
+            .where(
+                actions.c.tenant == action.tenant,
+                actions.c.idempotency_key == action.idempotency_key,
+                actions.c.state == ActionState.DELIVERING,
+                actions.c.lease_owner == action.lease_owner,
             )
+            .values(lease_owner="", lease_until=None, **values)
+        )
         return count == 1
+
+    async def _change(self, statement: Update) -> int:
+        """Return how many actions it changed."""
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount)
 
 
 def _key() -> ColumnElement[Any]:
@@ -252,7 +261,3 @@ def _conditions(action_filter: ActionFilter) -> list[ColumnElement[bool]]:
     if action_filter.keys:
         conditions.append(actions.c.idempotency_key.in_(action_filter.keys))
     return conditions
-
-
-async def _count_changed(connection: AsyncConnection, statement: Any) -> int:
-    return (await connection.execute(statement)).rowcount

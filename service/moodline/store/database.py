@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import URL, Connection, Table, event, make_url
+from prometheus_client import CollectorRegistry
+from sqlalchemy import URL, Table, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.util import await_only
 
 from moodline.errors import StoreError, StoreUnavailableError
-from moodline.store.connections import connected
-from moodline.store.failures import FAILURES, name_of
-from moodline.store.notices import CHANNEL, Notices, listen
+from moodline.store.metrics import StoreMetrics, TransactionKind
+from moodline.store.notices import Notices
+from moodline.store.postgresql_server import PostgresqlTransactions
 from moodline.store.schema import bring_up_to_date
+from moodline.store.sqlite_file import SqliteTransactions
+from moodline.store.transactions import Result, Transactions, Work
 
-CONNECTION_COUNT: Final = 10
-"""Connections of one replica to PostgreSQL at most, one of which listens; of one process to SQLite.
-"""
-CONNECT_TIMEOUT_S: Final = 10
-STATEMENT_TIMEOUT_S: Final = 60
-IDLE_TIMEOUT_S: Final = 30
-"""After which PostgreSQL ends a transaction of a replica that has frozen, which else would hold up
-all others."""
-BUSY_TIMEOUT_S: Final = 60
-"""How long a process waits for another that writes to the same SQLite file."""
-WAL_ATTEMPTS: Final = 200
-WAL_REST_S: Final = 0.05
-"""Between attempts to switch a new SQLite file to its write-ahead log."""
-
-_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+_DRIVERS: Final = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+asyncpg"}
 _OPTIONS: Final = frozenset({"host", "sslmode"})
 _FORMS: Final = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
@@ -50,50 +32,40 @@ class Database:
         notices: Wakes those who wait for events.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, transactions: Transactions, notices: Notices, metrics: StoreMetrics) -> None:
         """Made by `open` alone."""
-        self._engine = engine
-        self._writing = engine.execution_options(moodline_writes=True)
-        self._is_postgresql = engine.dialect.name == "postgresql"
-        # SQLite has one writer; those of one process wait here, in order and without polling.
-        self._writer = asyncio.Lock()
+        self._transactions = transactions
+        self._metrics = metrics
         self._is_open = True
-        self._transaction_count = 0
-        self._is_idle = asyncio.Event()
-        self._listening: asyncio.Task[None] | None = None
-        self.notices = Notices()
+        self.notices = notices
 
     @classmethod
-    async def open(cls, url: str, *, migrate: bool = True) -> Database:
+    async def open(
+        cls, url: str, *, migrate: bool = True, metrics: StoreMetrics | None = None
+    ) -> Database:
         """Connect and bring the schema up to date.
 
         Args:
             url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
             migrate: Whether an older schema is brought up to date; refused otherwise.
+            metrics: Where durations and failures go; None if nobody reads them.
 
         Raises:
             StoreError: If it cannot be used; names the remedy, never the password.
             StoreUnavailableError: If it cannot be reached.
         """
         parsed = parse_url(url)
-        database = cls(_engine(parsed))
+        notices = Notices()
+        transactions = transactions_on(parsed, notices)
         try:
-            await database._start(migrate=migrate)
+            await transactions.open(partial(bring_up_to_date, migrate=migrate))
         except StoreUnavailableError as error:
-            await database.close()
+            await transactions.close()
             raise StoreUnavailableError(f"{_place(parsed)}: {error}") from None
         except BaseException:
-            await database.close()
+            await transactions.close()
             raise
-        return database
-
-    async def _start(self, *, migrate: bool) -> None:
-        async with self.write() as connection:
-            await connection.run_sync(partial(bring_up_to_date, migrate=migrate))
-        if self._is_postgresql:
-            self._listening = asyncio.create_task(
-                listen(self._engine, self.notices), name="store-listener"
-            )
+        return cls(transactions, notices, metrics or StoreMetrics(CollectorRegistry()))
 
     async def close(self) -> None:
         """Close all connections; what is still watched ends with `StoreUnavailableError`.
@@ -102,67 +74,54 @@ class Database:
         """
         self._is_open = False
         self.notices.notify_all()
-        if self._listening is not None:
-            self._listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listening
-        if self._transaction_count:
-            await self._is_idle.wait()
-        await self._engine.dispose()
+        await self._transactions.close()
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that only reads.
+    async def read(self, work: Work[Result]) -> Result:
+        """Do work in a transaction that only reads; see `Work`.
 
         Raises:
             StoreUnavailableError: If the database fails.
         """
-        async with self._transaction(self._engine) as connection:
-            yield connection
+        self._require_open()
+        with self._metrics.measured(TransactionKind.READ):
+            return await self._transactions.read(work)
 
-    @asynccontextmanager
-    async def write(self, *, tenant: str | None = None) -> AsyncIterator[AsyncConnection]:
-        """A transaction, committed durably at the end, undone after any exception.
+    async def write(self, work: Work[Result], *, tenant: str | None = None) -> Result:
+        """Do work in a transaction, committed durably, or undone after any exception.
+
+        Whoever gives up the call does not learn whether it was done; it is not done by half.
 
         Args:
+            work: What to do; see `Work`.
             tenant: Whoever watches this tenant is woken after it is committed.
 
         Raises:
             StoreUnavailableError: If the database fails; whether a failing commit happened is
                 unknown.
         """
-        alone: AbstractAsyncContextManager[Any] = (
-            nullcontext() if self._is_postgresql else self._writer
-        )
-        async with alone, self._transaction(self._writing) as connection:
-            yield connection
-            if tenant is not None and self._is_postgresql:
-                await connection.exec_driver_sql("SELECT pg_notify($1, $2)", (CHANNEL, tenant))
-        if tenant is not None:
-            self.notices.notify(tenant)
+        self._require_open()
+        with self._metrics.measured(TransactionKind.WRITE):
+            return await self._transactions.write(work, tenant=tenant)
 
     def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
         """An `INSERT` that may say what to do `on_conflict`."""
-        return postgresql.insert(table) if self._is_postgresql else sqlite.insert(table)
+        return self._transactions.insert(table)
 
-    @asynccontextmanager
-    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    def _require_open(self) -> None:
         if not self._is_open:
             raise StoreUnavailableError("the store is closed")
-        self._transaction_count += 1
-        self._is_idle.clear()
-        try:
-            async with connected(engine) as connection, connection.begin():
-                yield connection
-        except FAILURES as error:
-            raise StoreUnavailableError(
-                f"the database failed ({name_of(error)}); look whether it runs, can be reached "
-                "and has space left"
-            ) from None
-        finally:
-            self._transaction_count -= 1
-            if not self._transaction_count:
-                self._is_idle.set()
+
+
+def transactions_on(url: URL, notices: Notices) -> Transactions:
+    """Return the transactions of a database that nobody has opened yet.
+
+    Args:
+        url: As `parse_url` returns it.
+        notices: Wakes those who wait for events.
+    """
+    if url.get_backend_name() == "sqlite":
+        return SqliteTransactions(url, notices)
+    return PostgresqlTransactions(url, notices)
 
 
 def parse_url(url: str) -> URL:
@@ -217,72 +176,6 @@ def _check_file(url: URL) -> None:
         raise StoreError(
             f"store.url: {path} or its folder cannot be written; SQLite needs to write both"
         )
-
-
-def _engine(url: URL) -> AsyncEngine:
-    options: dict[str, Any] = {
-        # Errors would else quote customers.
-        "hide_parameters": True,
-        "json_serializer": partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
-        "pool_size": CONNECTION_COUNT,
-        "max_overflow": 0,
-    }
-    if url.get_backend_name() == "sqlite":
-        engine = create_async_engine(
-            url, connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None}, **options
-        )
-        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        return engine
-    return create_async_engine(
-        url,
-        pool_pre_ping=True,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": STATEMENT_TIMEOUT_S,
-            "server_settings": {
-                "application_name": "moodline",
-                "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_S}s",
-            },
-        },
-        **options,
-    )
-
-
-def _set_up_sqlite(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    _use_write_ahead_log(cursor)
-    for pragma in (
-        # What is committed survives a power failure too, not only kill -9; a sync per commit.
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        # What is deleted is overwritten.
-        "secure_delete = ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _use_write_ahead_log(cursor: Any) -> None:
-    """Let readers and the writer not wait for each other.
-
-    Connections that open a new file together meet a lock at which SQLite does not wait out its
-    busy timeout, but fails at once; the first of them has switched the file for good.
-    """
-    for _ in range(WAL_ATTEMPTS):
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            await_only(asyncio.sleep(WAL_REST_S))
-        else:
-            return
-    cursor.execute("PRAGMA journal_mode = WAL")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that began to read could not wait for another writer when it wants to write.
-    is_writing = connection.get_execution_options().get("moodline_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
 def _place(url: URL) -> str:

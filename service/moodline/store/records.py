@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from moodline.rules.history import CustomerPast
 from moodline.rules.model import Reason, Route, Severity
 from moodline.signals.domain import Signal, SignalEventKind, SignalState
 
@@ -28,6 +29,19 @@ class Contact:
     channel: str
     language: str
     started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BegunContact:
+    """What the store knew of a contact when it began.
+
+    Attributes:
+        is_new: Whether the store did not know it; it then has no signals.
+        past: What is known of its customer from before it; None if nobody has said who that is.
+    """
+
+    is_new: bool
+    past: CustomerPast | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Row, Select, select
@@ -12,7 +12,7 @@ from moodline.actions.plan import PlannedAction
 from moodline.errors import StoreError
 from moodline.signals.domain import Signal, SignalEventKind
 from moodline.signals.json_form import FORMAT, signal_from_json, signal_to_json
-from moodline.store.records import StoredEvent, StoredSignal
+from moodline.store.records import Contact, StoredEvent, StoredSignal
 from moodline.store.tables import ActionState, contacts, signal_events, signals
 
 _CONTACT: Final = (contacts.c.channel, contacts.c.language, contacts.c.customer_id)
@@ -38,18 +38,7 @@ def stored_signal(row: Row[Any]) -> StoredSignal:
     Raises:
         StoreError: If a newer program has written it.
     """
-    return StoredSignal(
-        tenant=row.tenant,
-        signal=_signal(row),
-        channel=row.channel,
-        language=row.language,
-        customer_id=row.customer_id,
-        raised_at=row.raised_at,
-        updated_at=row.updated_at,
-        ended_at=row.ended_at,
-        position=row.position,
-        comment=row.comment,
-    )
+    return _standing(row, updated_at=row.updated_at)
 
 
 def stored_event(row: Row[Any]) -> StoredEvent:
@@ -63,19 +52,22 @@ def stored_event(row: Row[Any]) -> StoredEvent:
         event_id=row.event_id,
         kind=SignalEventKind(row.kind),
         at=row.at,
-        signal=StoredSignal(
-            tenant=row.tenant,
-            signal=_signal(row),
-            channel=row.channel,
-            language=row.language,
-            customer_id=row.customer_id,
-            raised_at=row.raised_at,
-            updated_at=row.at,
-            ended_at=row.ended_at,
-            position=row.position,
-            comment=row.comment,
-        ),
+        signal=_standing(row, updated_at=row.at),
     )
+
+
+def contact_row(contact: Contact) -> Mapping[str, Any]:
+    """Return the row of a contact that has not ended."""
+    return {
+        "tenant": contact.tenant,
+        "conversation_id": contact.conversation_id,
+        "customer_id": contact.customer_id,
+        "channel": contact.channel,
+        "language": contact.language,
+        "started_at": contact.started_at,
+        "outcome": "",
+        "ended_at": None,
+    }
 
 
 def signal_row(stored: StoredSignal) -> Mapping[str, Any]:
@@ -134,6 +126,21 @@ def action_row(event: StoredEvent, action: PlannedAction) -> Mapping[str, Any]:
         "lease_owner": "",
         "last_error": "",
     }
+
+
+def _standing(row: Row[Any], *, updated_at: datetime) -> StoredSignal:
+    return StoredSignal(
+        tenant=row.tenant,
+        signal=_signal(row),
+        channel=row.channel,
+        language=row.language,
+        customer_id=row.customer_id,
+        raised_at=row.raised_at,
+        updated_at=updated_at,
+        ended_at=row.ended_at,
+        position=row.position,
+        comment=row.comment,
+    )
 
 
 def _signal(row: Row[Any]) -> Signal:

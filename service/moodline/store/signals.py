@@ -7,20 +7,22 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Insert, and_, delete, func, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, select, tuple_
 
 from moodline.actions.plan import plan_actions
 from moodline.errors import SignalNotFoundError
 from moodline.rules.history import CustomerPast
-from moodline.signals.domain import Outcome, SignalEvent, SignalState
+from moodline.signals.domain import Outcome, SignalEvent, SignalEventKind, SignalState
 from moodline.signals.lifecycle import acknowledge, expire, rebase, resolve
+from moodline.store import statements
 from moodline.store.database import Database
 from moodline.store.records import (
+    BegunContact,
     Contact,
     Page,
     PageKey,
@@ -30,16 +32,17 @@ from moodline.store.records import (
 )
 from moodline.store.rows import (
     action_row,
+    contact_row,
     event_row,
-    select_events,
     select_signals,
     signal_row,
     stored_event,
     stored_signal,
 )
-from moodline.store.tables import ActionState, actions, contacts, positions, signal_events, signals
+from moodline.store.tables import ActionState, actions, contacts, signals
 
 __all__ = [
+    "BegunContact",
     "Contact",
     "Page",
     "PageKey",
@@ -50,8 +53,6 @@ __all__ = [
 ]
 
 POLL_S: Final = 5.0
-MAX_PAST_CONTACTS: Final = 1_000
-"""Of a customer, the newest; a name that all anonymous customers share costs no more than that."""
 _WATCH_EVENTS: Final = 200
 _PURGE_ROWS: Final = 500
 _DAY: Final = timedelta(days=1)
@@ -72,28 +73,11 @@ class SignalStore:
         """
         self._database = database
         self._poll_s = poll_s
-        # Made once: to make them anew costs more than the database takes to run them.
-        self._keep_contacts = _contact_upsert(database)
-        self._keep_signals = _signal_upsert(database)
+        self._inserts = statements.Inserts(database.insert)
 
-    async def begin(self, contact: Contact) -> CustomerPast | None:
-        """Record a contact, once, and return what is known of its customer from before it.
-
-        Returns:
-            None if nobody has said who the customer is.
-        """
-        async with self._database.write() as connection:
-            await self._keep_contact(connection, contact)
-        async with self._database.read() as connection:
-            kept = (
-                await connection.execute(select(contacts).where(_is_contact(contact)))
-            ).one_or_none()
-            if kept is None:
-                return None
-            return await _past(
-                connection,
-                replace(contact, customer_id=kept.customer_id, started_at=kept.started_at),
-            )
+    async def begin(self, contact: Contact) -> BegunContact:
+        """Record a contact, once, and return what is known of its customer from before it."""
+        return await self._database.write(lambda connection: self._begin(connection, contact))
 
     async def past(self, contact: Contact) -> CustomerPast | None:
         """Return what is known of a contact's customer from before it, recording nothing.
@@ -101,8 +85,7 @@ class SignalStore:
         Returns:
             None if the contact names no customer.
         """
-        async with self._database.read() as connection:
-            return await _past(connection, contact)
+        return await self._database.read(lambda connection: _past(connection, contact))
 
     async def record(
         self, contact: Contact, events: Sequence[SignalEvent], *, at: datetime
@@ -125,25 +108,23 @@ class SignalStore:
         """
         if not events:
             return ()
-        async with self._database.write(tenant=contact.tenant) as connection:
-            last_position = await self._lock(connection, contact.tenant)
-            await self._keep_contact(connection, contact)
-            return await self._append(
-                connection, contact.tenant, events, last_position=last_position, at=at
-            )
+        return await self._database.write(
+            lambda connection: self._record(connection, contact, events, at), tenant=contact.tenant
+        )
 
     async def end(self, contact: Contact, *, outcome: str, at: datetime) -> None:
         """Record how a contact ended, e.g. `resolved`; empty if unknown."""
-        async with self._database.write() as connection:
-            await self._keep_contact(connection, contact)
-            await connection.execute(
-                update(contacts).where(_is_contact(contact)).values(outcome=outcome, ended_at=at)
-            )
+        row = {**contact_row(contact), "outcome": outcome, "ended_at": at}
+
+        def work(connection: Connection) -> None:
+            connection.execute(self._inserts.ended_contact, row)
+
+        await self._database.write(work)
 
     async def get(self, tenant: str, signal_id: str) -> StoredSignal | None:
         """Return a signal; None if the tenant has none of this id."""
-        async with self._database.read() as connection:
-            return (await _load(connection, tenant, [signal_id])).get(signal_id)
+        found = await self._database.read(lambda connection: _load(connection, tenant, [signal_id]))
+        return found.get(signal_id)
 
     async def list(
         self,
@@ -170,8 +151,9 @@ class SignalStore:
         )
         if after is not None:
             query = query.where(tuple_(*key) < (after.raised_at, after.signal_id))
-        async with self._database.read() as connection:
-            found = [stored_signal(row) for row in await connection.execute(query)]
+        found = await self._database.read(
+            lambda connection: [stored_signal(row) for row in connection.execute(query)]
+        )
         page = tuple(found[:page_size])
         if len(found) == len(page):
             return Page(page, None)
@@ -186,16 +168,19 @@ class SignalStore:
             SignalNotFoundError: If the tenant has no such signal.
             SignalStateError: If the signal has ended.
         """
-        async with self._database.write(tenant=tenant) as connection:
-            last_position = await self._lock(connection, tenant)
-            stored = await _require(connection, tenant, signal_id)
+
+        def work(connection: Connection) -> StoredSignal:
+            last_position = self._lock(connection, tenant)
+            stored = _require(connection, tenant, signal_id)
             if stored.signal.state is SignalState.ACKNOWLEDGED:
                 return stored
             event = _next_event(
                 acknowledge(stored.signal, by=by), stored, position=last_position + 1, at=at
             )
-            await self._write(connection, [event])
+            self._write(connection, [event])
             return event.signal
+
+        return await self._database.write(work, tenant=tenant)
 
     async def resolve(
         self,
@@ -221,17 +206,20 @@ class SignalStore:
             SignalNotFoundError: If the tenant has no such signal.
             SignalStateError: If it was resolved before with another outcome.
         """
-        async with self._database.write(tenant=tenant) as connection:
-            last_position = await self._lock(connection, tenant)
-            stored = await _require(connection, tenant, signal_id)
+
+        def work(connection: Connection) -> StoredSignal:
+            last_position = self._lock(connection, tenant)
+            stored = _require(connection, tenant, signal_id)
             happened = resolve(stored.signal, outcome=outcome, by=by)
             if stored.signal.state is SignalState.RESOLVED:
                 return stored
             event = _next_event(
                 happened, replace(stored, comment=comment), position=last_position + 1, at=at
             )
-            await self._write(connection, [event])
+            self._write(connection, [event])
             return event.signal
+
+        return await self._database.write(work, tenant=tenant)
 
     async def expire_due(self, *, at: datetime, limit: int) -> int:
         """Expire open signals that are older than their rules let them be.
@@ -240,61 +228,59 @@ class SignalStore:
             How many this call expired, at most `limit`; each is expired once among replicas.
         """
         is_due = and_(signals.c.ended_at.is_(None), signals.c.expires_at <= at)
-        async with self._database.read() as connection:
-            due = await connection.execute(
-                select(signals.c.tenant, signals.c.signal_id)
-                .where(is_due)
-                .order_by(signals.c.expires_at)
-                .limit(limit)
-            )
+        due_first = (
+            select(signals.c.tenant, signals.c.signal_id)
+            .where(is_due)
+            .order_by(signals.c.expires_at)
+            .limit(limit)
+        )
+        due = await self._database.read(lambda connection: connection.execute(due_first).all())
         count = 0
         by_tenant = attrgetter("tenant")
         for tenant, rows in groupby(sorted(due, key=by_tenant), by_tenant):
-            ids = [row.signal_id for row in rows]
-            async with self._database.write(tenant=tenant) as connection:
-                last_position = await self._lock(connection, tenant)
-                # Another replica, or people, may have been faster.
-                still_due = [
-                    stored_signal(row)
-                    for row in await connection.execute(
-                        select_signals()
-                        .where(signals.c.tenant == tenant, signals.c.signal_id.in_(ids), is_due)
-                        .order_by(signals.c.expires_at)
-                    )
-                ]
-                await self._write(
-                    connection,
-                    [
-                        _next_event(expire(stored.signal), stored, position=position, at=at)
-                        for position, stored in enumerate(still_due, last_position + 1)
-                    ],
+            # Another replica, or people, may have been faster.
+            still_due = (
+                select_signals()
+                .where(
+                    signals.c.tenant == tenant,
+                    signals.c.signal_id.in_([row.signal_id for row in rows]),
+                    is_due,
                 )
-                count += len(still_due)
+                .order_by(signals.c.expires_at)
+            )
+            work = partial(self._expire, tenant=tenant, due=still_due, at=at)
+            count += await self._database.write(work, tenant=tenant)
         return count
 
     async def events_after(
         self, tenant: str, position: int, *, limit: int
     ) -> Sequence[StoredEvent]:
         """Return the events behind a position, in order; none ever appears behind one read."""
-        query = (
-            select_events()
-            .where(signal_events.c.tenant == tenant, signal_events.c.position > position)
-            .order_by(signal_events.c.position)
-            .limit(limit)
-        )
-        async with self._database.read() as connection:
-            return tuple(stored_event(row) for row in await connection.execute(query))
+
+        def work(connection: Connection) -> Sequence[StoredEvent]:
+            return _events(connection, tenant, position, limit=limit)
+
+        return await self._database.read(work)
 
     async def last_position(self, tenant: str) -> int:
         """Return the position of the latest event; 0 before the first."""
-        async with self._database.read() as connection:
-            position = await connection.scalar(
-                select(positions.c.last_position).where(positions.c.tenant == tenant)
-            )
-        return position or 0
+        return await self._database.read(lambda connection: _last_position(connection, tenant))
 
-    async def watch(self, tenant: str, position: int) -> AsyncGenerator[StoredEvent, None]:
+    async def watch(
+        self,
+        tenant: str,
+        position: int,
+        *,
+        kinds: Collection[SignalEventKind] = (),
+        rest_s: float = 0.0,
+    ) -> AsyncGenerator[StoredEvent, None]:
         """Give every event behind a position, then those to come, of all replicas, for ever.
+
+        Args:
+            tenant: Whose.
+            position: Of the last event seen.
+            kinds: Give these alone; empty for all.
+            rest_s: How long to wait after being woken, so that what comes together is read once.
 
         Raises:
             StoreUnavailableError: If the database fails or is closed; watch again from the last
@@ -304,14 +290,15 @@ class SignalStore:
             while True:
                 # Before looking: what comes meanwhile wakes again.
                 woken.clear()
-                events = await self.events_after(tenant, position, limit=_WATCH_EVENTS)
+                work = partial(_look, tenant=tenant, position=position, kinds=kinds)
+                events, position = await self._database.read(work)
                 for event in events:
-                    position = event.position
                     yield event
                 if not events:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._poll_s):
                             await woken.wait()
+                    await asyncio.sleep(rest_s)
 
     async def purge(self, *, before: datetime) -> int:
         """Delete signals that ended before then, and contacts from before then that have none.
@@ -321,12 +308,13 @@ class SignalStore:
         Returns:
             How many signals and contacts were deleted.
         """
-        async with self._database.read() as connection:
-            tenants = (await connection.scalars(select(contacts.c.tenant).distinct())).all()
+        every = select(contacts.c.tenant).distinct()
+        tenants = await self._database.read(lambda connection: connection.scalars(every).all())
         count = 0
         for tenant in tenants:
             # In pieces, so that others may write between them.
-            while deleted := await self._purge_some(tenant, before):
+            work = partial(self._purge_some, tenant=tenant, before=before)
+            while deleted := await self._database.write(work):
                 count += deleted
         return count
 
@@ -341,68 +329,81 @@ class SignalStore:
         """
         if not customer_id:
             raise ValueError("customer_id is empty; name the customer to delete")
-        async with self._database.write() as connection:
-            await self._lock(connection, tenant)
-            deleted = await connection.execute(
-                delete(contacts).where(
-                    contacts.c.tenant == tenant, contacts.c.customer_id == customer_id
-                )
-            )
-            count: int = deleted.rowcount
-            return count
+        of_customer = delete(contacts).where(
+            contacts.c.tenant == tenant, contacts.c.customer_id == customer_id
+        )
 
-    async def _lock(self, connection: AsyncConnection, tenant: str) -> int:
+        def work(connection: Connection) -> int:
+            self._lock(connection, tenant)
+            return connection.execute(of_customer).rowcount
+
+        return await self._database.write(work)
+
+    def _begin(self, connection: Connection, contact: Contact) -> BegunContact:
+        kept, is_new = self._keep_contact(connection, contact)
+        known = replace(contact, customer_id=kept.customer_id, started_at=kept.started_at)
+        return BegunContact(is_new, _past(connection, known))
+
+    def _record(
+        self, connection: Connection, contact: Contact, events: Sequence[SignalEvent], at: datetime
+    ) -> Sequence[StoredEvent]:
+        last_position = self._lock(connection, contact.tenant)
+        kept, _ = self._keep_contact(connection, contact)
+        return self._append(connection, kept, events, last_position=last_position, at=at)
+
+    def _expire(
+        self, connection: Connection, *, tenant: str, due: Select[Any], at: datetime
+    ) -> int:
+        last_position = self._lock(connection, tenant)
+        stored_due = [stored_signal(row) for row in connection.execute(due)]
+        self._write(
+            connection,
+            [
+                _next_event(expire(stored.signal), stored, position=position, at=at)
+                for position, stored in enumerate(stored_due, last_position + 1)
+            ],
+        )
+        return len(stored_due)
+
+    def _lock(self, connection: Connection, tenant: str) -> int:
         """Let no other transaction write signals of the tenant; return its last position."""
-        await connection.execute(
-            self._database.insert(positions)
-            .values(tenant=tenant, last_position=0)
-            .on_conflict_do_nothing()
-        )
-        position: int | None = await connection.scalar(
-            select(positions.c.last_position).where(positions.c.tenant == tenant).with_for_update()
-        )
+        key = {"of_tenant": tenant}
+        position: int | None = connection.scalar(statements.LOCKED_POSITION, key)
+        if position is None:
+            # Others may insert it at the same time, and then be first.
+            connection.execute(self._inserts.position, {"tenant": tenant, "last_position": 0})
+            position = connection.scalar(statements.LOCKED_POSITION, key)
         assert position is not None
         return position
 
-    async def _keep_contact(self, connection: AsyncConnection, contact: Contact) -> None:
-        """Insert a contact, or add what was unknown of it."""
-        row = {
-            "tenant": contact.tenant,
-            "conversation_id": contact.conversation_id,
-            "customer_id": contact.customer_id,
-            "channel": contact.channel,
-            "language": contact.language,
-            "started_at": contact.started_at,
-            "outcome": "",
-        }
-        await connection.execute(self._keep_contacts, row)
+    def _keep_contact(self, connection: Connection, contact: Contact) -> tuple[Row[Any], bool]:
+        """Insert a contact, or add what was unknown of it.
 
-    async def _append(
+        Returns:
+            The contact as it is kept, and whether it is new.
+        """
+        key = {"of_tenant": contact.tenant, "of_conversation": contact.conversation_id}
+        before = connection.execute(statements.CONTACT, key).one_or_none()
+        if before is not None and not _adds(contact, before):
+            return before, False
+        connection.execute(self._inserts.contact, contact_row(contact))
+        return connection.execute(statements.CONTACT, key).one(), before is None
+
+    def _append(
         self,
-        connection: AsyncConnection,
-        tenant: str,
+        connection: Connection,
+        contact: Row[Any],
         events: Sequence[SignalEvent],
         *,
         last_position: int,
         at: datetime,
     ) -> Sequence[StoredEvent]:
+        tenant: str = contact.tenant
         ids = {event.signal.signal_id for event in events}
-        current = await _load(connection, tenant, ids)
-        known = set(
-            await connection.scalars(
-                select(signal_events.c.event_id).where(
-                    signal_events.c.tenant == tenant, signal_events.c.signal_id.in_(ids)
-                )
-            )
-        )
-        kept = (
-            await connection.execute(
-                select(contacts).where(
-                    contacts.c.tenant == tenant,
-                    contacts.c.conversation_id == events[0].signal.conversation_id,
-                )
-            )
-        ).one()
+        current = _load(connection, tenant, ids)
+        # What is not stored has no events.
+        key = {"of_tenant": tenant, "ids": [*current]}
+        known = set(connection.scalars(statements.EVENT_IDS_OF_SIGNALS, key)) if current else set()
         new: list[StoredEvent] = []
         for event in events:
             if event.event_id in known:
@@ -415,9 +416,9 @@ class SignalStore:
                 stored = StoredSignal(
                     tenant=tenant,
                     signal=happened.signal,
-                    channel=kept.channel,
-                    language=kept.language,
-                    customer_id=kept.customer_id,
+                    channel=contact.channel,
+                    language=contact.language,
+                    customer_id=contact.customer_id,
                     raised_at=at,
                     updated_at=at,
                     ended_at=None,
@@ -428,29 +429,23 @@ class SignalStore:
             current[event.signal.signal_id] = appended.signal
             known.add(appended.event_id)
             new.append(appended)
-        await self._write(connection, new)
+        self._write(connection, new)
         return tuple(new)
 
-    async def _write(self, connection: AsyncConnection, events: Sequence[StoredEvent]) -> None:
+    def _write(self, connection: Connection, events: Sequence[StoredEvent]) -> None:
         """Write new events of one tenant, in order, what they make of signals, and actions."""
         if not events:
             return
-        tenant = events[0].signal.tenant
         latest = {event.signal.signal.signal_id: signal_row(event.signal) for event in events}
-        await connection.execute(self._keep_signals, [*latest.values()])
-        await connection.execute(signal_events.insert(), [event_row(event) for event in events])
+        connection.execute(self._inserts.signals, [*latest.values()])
+        connection.execute(statements.INSERT_EVENTS, [event_row(event) for event in events])
         planned = [action_row(event, action) for event in events for action in plan_actions(event)]
         if planned:
-            await connection.execute(
-                self._database.insert(actions).on_conflict_do_nothing(), planned
-            )
-        await connection.execute(
-            update(positions)
-            .where(positions.c.tenant == tenant)
-            .values(last_position=events[-1].position)
-        )
+            connection.execute(self._inserts.actions, planned)
+        moved = {"of_tenant": events[0].signal.tenant, "to": events[-1].position}
+        connection.execute(statements.MOVE_POSITION, moved)
 
-    async def _purge_some(self, tenant: str, before: datetime) -> int:
+    def _purge_some(self, connection: Connection, *, tenant: str, before: datetime) -> int:
         is_busy = (
             select(actions.c.signal_id)
             .where(
@@ -478,27 +473,17 @@ class SignalStore:
             .where(contacts.c.tenant == tenant, contacts.c.started_at < before, ~has_signals)
             .limit(_PURGE_ROWS)
         )
-        async with self._database.write() as connection:
-            await self._lock(connection, tenant)
-            deleted = 0
-            for table, key, chosen in (
-                (signals, signals.c.signal_id, over),
-                (contacts, contacts.c.conversation_id, empty),
-            ):
-                ids = (await connection.scalars(chosen)).all()
-                if ids:
-                    await connection.execute(
-                        delete(table).where(table.c.tenant == tenant, key.in_(ids))
-                    )
-                deleted += len(ids)
-            return deleted
-
-
-def _is_contact(contact: Contact) -> ColumnElement[bool]:
-    return and_(
-        contacts.c.tenant == contact.tenant,
-        contacts.c.conversation_id == contact.conversation_id,
-    )
+        self._lock(connection, tenant)
+        deleted = 0
+        for table, key, chosen in (
+            (signals, signals.c.signal_id, over),
+            (contacts, contacts.c.conversation_id, empty),
+        ):
+            ids = connection.scalars(chosen).all()
+            if ids:
+                connection.execute(delete(table).where(table.c.tenant == tenant, key.in_(ids)))
+            deleted += len(ids)
+        return deleted
 
 
 def _conditions(signal_filter: SignalFilter) -> Sequence[ColumnElement[bool]]:
@@ -522,73 +507,75 @@ def _conditions(signal_filter: SignalFilter) -> Sequence[ColumnElement[bool]]:
     return conditions
 
 
-def _contact_upsert(database: Database) -> Insert:
-    """Inserts a contact, or adds what was unknown of it."""
-    insert = database.insert(contacts)
-    new = insert.excluded
-    names = ("customer_id", "channel", "language")
-    return insert.on_conflict_do_update(
-        index_elements=[contacts.c.tenant, contacts.c.conversation_id],
-        set_={name: func.coalesce(func.nullif(new[name], ""), contacts.c[name]) for name in names},
-        where=or_(*(and_(new[name] != "", new[name] != contacts.c[name]) for name in names)),
-    )
+def _adds(contact: Contact, kept: Row[Any]) -> bool:
+    """Tell whether a contact says something that is not kept yet."""
+    said = (contact.customer_id, contact.channel, contact.language)
+    known = (kept.customer_id, kept.channel, kept.language)
+    return any(new and new != old for new, old in zip(said, known, strict=True))
 
 
-def _signal_upsert(database: Database) -> Insert:
-    """Inserts signals, or replaces what they were."""
-    insert = database.insert(signals)
-    return insert.on_conflict_do_update(
-        index_elements=[signals.c.tenant, signals.c.signal_id],
-        set_={
-            column.name: insert.excluded[column.name]
-            for column in signals.c
-            if not column.primary_key
-        },
-    )
-
-
-async def _past(connection: AsyncConnection, contact: Contact) -> CustomerPast | None:
+def _past(connection: Connection, contact: Contact) -> CustomerPast | None:
     if not contact.customer_id:
         return None
-    is_earlier = and_(
-        contacts.c.tenant == contact.tenant,
-        contacts.c.customer_id == contact.customer_id,
-        contacts.c.conversation_id != contact.conversation_id,
-        contacts.c.started_at <= contact.started_at,
-    )
-    earlier = (
-        await connection.execute(
-            select(contacts.c.started_at, contacts.c.outcome)
-            .where(is_earlier)
-            .order_by(contacts.c.started_at.desc(), contacts.c.conversation_id.desc())
-            .limit(MAX_PAST_CONTACTS)
-        )
-    ).all()
-    causes = await connection.scalars(
-        select(signals.c.cause)
-        .join_from(signals, contacts)
-        .where(is_earlier, signals.c.ended_at.is_(None))
-        .distinct()
-        .order_by(signals.c.cause)
-    )
+    key = {
+        "of_tenant": contact.tenant,
+        "of_customer": contact.customer_id,
+        "of_conversation": contact.conversation_id,
+        "until": contact.started_at,
+    }
+    earlier = connection.execute(statements.EARLIER_CONTACTS, key).all()
+    if not earlier:
+        return CustomerPast()
     return CustomerPast(
         contact_days=tuple((contact.started_at - row.started_at) / _DAY for row in earlier),
-        last_outcome=earlier[0].outcome if earlier else "",
-        open_causes=tuple(causes),
+        last_outcome=earlier[0].outcome,
+        open_causes=tuple(connection.scalars(statements.OPEN_CAUSES, key)),
     )
 
 
-async def _load(
-    connection: AsyncConnection, tenant: str, signal_ids: Collection[str]
+def _last_position(connection: Connection, tenant: str) -> int:
+    return connection.scalar(statements.LAST_POSITION, {"of_tenant": tenant}) or 0
+
+
+def _events(
+    connection: Connection,
+    tenant: str,
+    position: int,
+    *,
+    limit: int,
+    kinds: Collection[SignalEventKind] = (),
+) -> tuple[StoredEvent, ...]:
+    key: dict[str, Any] = {"of_tenant": tenant, "after": position, "row_limit": limit}
+    query = statements.EVENTS_AFTER
+    if kinds:
+        query, key["kinds"] = statements.EVENTS_OF_KINDS_AFTER, [kind.value for kind in kinds]
+    return tuple(stored_event(row) for row in connection.execute(query, key))
+
+
+def _look(
+    connection: Connection, *, tenant: str, position: int, kinds: Collection[SignalEventKind]
+) -> tuple[tuple[StoredEvent, ...], int]:
+    """Return the next events, and up to which position no other one is wanted."""
+    # First, for events that come in between are behind it.
+    last_position = _last_position(connection, tenant)
+    if last_position <= position:
+        return (), position
+    events = _events(connection, tenant, position, limit=_WATCH_EVENTS, kinds=kinds)
+    if len(events) == _WATCH_EVENTS:
+        return events, events[-1].position
+    return events, max([last_position, *(event.position for event in events[-1:])])
+
+
+def _load(
+    connection: Connection, tenant: str, signal_ids: Collection[str]
 ) -> dict[str, StoredSignal]:
-    rows = await connection.execute(
-        select_signals().where(signals.c.tenant == tenant, signals.c.signal_id.in_(signal_ids))
-    )
+    key = {"of_tenant": tenant, "ids": [*signal_ids]}
+    rows = connection.execute(statements.SIGNALS_OF_IDS, key)
     return {row.signal_id: stored_signal(row) for row in rows}
 
 
-async def _require(connection: AsyncConnection, tenant: str, signal_id: str) -> StoredSignal:
-    stored = (await _load(connection, tenant, [signal_id])).get(signal_id)
+def _require(connection: Connection, tenant: str, signal_id: str) -> StoredSignal:
+    stored = _load(connection, tenant, [signal_id]).get(signal_id)
     if stored is None:
         raise SignalNotFoundError(
             "there is no signal of this id; it may have been deleted when its retention ended"

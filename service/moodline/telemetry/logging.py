@@ -24,8 +24,8 @@ LogFormat = Literal["auto", "json", "console"]
 _TEXT_FREE_ERRORS: Final = (MoodlineError, OSError)
 """Errors whose message cannot quote a conversation: ours by rule, the system's by nature."""
 
-_TALKATIVE_LIBRARIES: Final = ("aiosqlite", "httpcore2")
-"""They log at DEBUG what they are given: the values of SQL statements, the headers of answers."""
+_TALKATIVE_LIBRARIES: Final = ("httpcore2",)
+"""They log at DEBUG what they are given, such as the headers of answers."""
 
 
 @dataclass(slots=True)

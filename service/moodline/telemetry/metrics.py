@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
@@ -11,8 +12,16 @@ _DURATION_BUCKETS_S: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 """From a cached turn to the longest conversation at the default deadline, in seconds."""
+_RULES_BUCKETS_S: Final = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1,
+)  # fmt: skip
+"""Around the tenth of a millisecond that the default rules take for a turn, in seconds."""
 _ROW_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _RATIO_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 class Stage(StrEnum):
@@ -63,6 +72,14 @@ class Metrics:
         cache_lookups_total: Look-ups of repeated short turns by `outcome`.
         live_streams: Open StreamConversation calls.
         turns_total: Turns analysed by `mode` (unary, batch, stream) and `role`.
+        rules_duration_seconds: Time of the rules over one turn, of streams and whole conversations.
+        signal_events_total: What happened to signals of streams, by `event` (`SignalEventKind`),
+            `reason` and `severity` of the rule; each once among replicas that share a store.
+        signal_outcomes_total: Resolved signals by `reason` of the rule and `outcome`.
+        signals_overdue_total: Signals that expired because nobody dealt with them in time.
+        signal_watches: Open WatchSignals calls.
+        turns_awaiting_store: Turns of streams whose signals are still to be kept.
+        streams_not_kept_total: Streams of which signals were given up, as the store did not answer.
         model_info: Always 1; the labels name the model that is served.
     """
 
@@ -138,6 +155,42 @@ class Metrics:
         self.turns_total = Counter(
             "moodline_turns_total", "Turns analysed.", ["mode", "role"], registry=registry
         )
+        self.rules_duration_seconds = Histogram(
+            "moodline_rules_duration_seconds",
+            "Time of the rules over one turn.",
+            buckets=_RULES_BUCKETS_S,
+            registry=registry,
+        )
+        self.signal_events_total = Counter(
+            "moodline_signal_events_total",
+            "What happened to signals of streams.",
+            ["event", "reason", "severity"],
+            registry=registry,
+        )
+        self.signal_outcomes_total = Counter(
+            "moodline_signal_outcomes_total",
+            "Signals that somebody resolved, by what they were worth.",
+            ["reason", "outcome"],
+            registry=registry,
+        )
+        self.signals_overdue_total = Counter(
+            "moodline_signals_overdue_total",
+            "Signals that expired because nobody dealt with them in time.",
+            registry=registry,
+        )
+        self.signal_watches = Gauge(
+            "moodline_signal_watches", "Open WatchSignals calls.", registry=registry
+        )
+        self.turns_awaiting_store = Gauge(
+            "moodline_turns_awaiting_store",
+            "Turns of streams whose signals are still to be kept.",
+            registry=registry,
+        )
+        self.streams_not_kept_total = Counter(
+            "moodline_streams_not_kept_total",
+            "Streams of which signals were given up, as the store did not answer.",
+            registry=registry,
+        )
         self.model_info = Info("moodline_model", "The model that is served.", registry=registry)
         # A counter that appears only with its first event cannot be alerted on.
         for reason in DropReason:
@@ -150,3 +203,12 @@ class Metrics:
     def observe_stage(self, stage: Stage, duration_s: float) -> None:
         """Record time spent in one stage, in seconds."""
         self.stage_duration_seconds.labels(stage=stage).observe(duration_s)
+
+    def evaluate(self, rules: Callable[[_In], _Out], turn: _In) -> _Out:
+        """Apply rules to a turn, and record how long they take."""
+        with self.rules_duration_seconds.time():
+            return rules(turn)
+
+    def count_signal_event(self, event: str, reason: str, severity: str) -> None:
+        """Count what happened to a signal, in the words of the API."""
+        self.signal_events_total.labels(event=event, reason=reason, severity=severity).inc()

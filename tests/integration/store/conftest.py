@@ -14,6 +14,7 @@ from moodline.store.signals import SignalStore
 from tests.integration.postgres import Postgres
 
 OpenStore = Callable[[], Awaitable[SignalStore]]
+OpenDatabase = Callable[[], Awaitable[Database]]
 
 
 @pytest_asyncio.fixture(params=["sqlite", "postgresql"])
@@ -26,19 +27,29 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest_asyncio.fixture
-async def open_store(database_url: str) -> AsyncIterator[OpenStore]:
-    """Open the database as one more replica."""
+async def open_database(database_url: str) -> AsyncIterator[OpenDatabase]:
+    """Open the database once more; closed after the test, whatever comes of it."""
     async with AsyncExitStack() as stack:
 
-        async def open_one() -> SignalStore:
+        async def open_one() -> Database:
             database = await Database.open(database_url)
             stack.push_async_callback(database.close)
-            # Replicas on PostgreSQL must be woken, for looking by oneself would come too late;
-            # two databases on one SQLite file know of each other by looking alone.
-            poll_s = 0.05 if database_url.startswith("sqlite") else 3_600
-            return SignalStore(database, poll_s=poll_s)
+            return database
 
         yield open_one
+
+
+@pytest_asyncio.fixture
+async def open_store(database_url: str, open_database: OpenDatabase) -> OpenStore:
+    """Open the database as one more replica."""
+
+    async def open_one() -> SignalStore:
+        # Replicas on PostgreSQL must be woken, for looking by oneself would come too late;
+        # two databases on one SQLite file know of each other by looking alone.
+        poll_s = 0.05 if database_url.startswith("sqlite") else 3_600
+        return SignalStore(await open_database(), poll_s=poll_s)
+
+    return open_one
 
 
 @pytest_asyncio.fixture

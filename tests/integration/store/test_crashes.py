@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from moodline.store.database import Database
 from moodline.store.signals import SignalStore
 from moodline.store.tables import actions
+from tests.integration.store.conftest import OpenDatabase
 from tests.integration.store.making import ACTIONS, TENANT
 
 ROOT = Path(__file__).parents[3]
@@ -35,12 +35,14 @@ def write_until_killed(url: str, first: int) -> int:
     return int(rest[-1]) if rest else first + RECORDED_COUNT - 1
 
 
-async def test_killing_a_writer_loses_and_doubles_nothing(database_url: str) -> None:
+async def test_killing_a_writer_loses_and_doubles_nothing(
+    database_url: str, open_database: OpenDatabase
+) -> None:
     last = 0
     for _ in range(KILL_COUNT):
         # As a client does that has had no answer, the next one sends the last once more.
         last = write_until_killed(database_url, last)
-    database = await Database.open(database_url)
+    database = await open_database()
     events = await SignalStore(database).events_after(TENANT, 0, limit=100_000)
     kinds: dict[str, list[str]] = {}
     for event in events:
@@ -48,9 +50,8 @@ async def test_killing_a_writer_loses_and_doubles_nothing(database_url: str) -> 
     assert {f"c{number}" for number in range(last + 1)} <= set(kinds)
     assert set(map(tuple, kinds.values())) == {("RAISED", "UPDATED")}
     assert [event.position for event in events] == list(range(1, len(events) + 1))
-    async with database.read() as connection:
-        planned = (await connection.scalars(select(actions.c.signal_id))).all()
+    asked = select(actions.c.signal_id)
+    planned = await database.read(lambda connection: connection.scalars(asked).all())
     # What the last writer had sent may be committed after its death, and after we looked.
     seen = {event.signal.signal.signal_id for event in events}
     assert sum(signal_id in seen for signal_id in planned) == len(ACTIONS) * len(kinds)
-    await database.close()

@@ -14,13 +14,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from moodline.errors import StoreError, StoreUnavailableError
-from moodline.store.database import Database, parse_url
+from moodline.store.database import Database, parse_url, transactions_on
+from moodline.store.notices import Notices
 from moodline.store.schema import bring_up_to_date
 from moodline.store.signals import SignalStore
 from moodline.store.tables import METADATA, contacts
+from tests.integration.store.conftest import OpenDatabase
 from tests.integration.store.making import NOW, TENANT, contact, raised
 
 SCRIPTS = ScriptDirectory(str(files("moodline.store") / "migrations"))
@@ -78,19 +79,17 @@ async def test_an_empty_database_is_migrated_only_if_that_is_allowed(database_ur
     await (await Database.open(database_url, migrate=False)).close()
 
 
-async def test_replicas_that_start_together_migrate_once(database_url: str) -> None:
-    databases = await asyncio.gather(*(Database.open(database_url) for _ in range(5)))
-    async with databases[0].read() as connection:
-        found = await connection.scalars(text("SELECT version_num FROM alembic_version"))
-        assert found.all() == REVISIONS[-1:]
-    await asyncio.gather(*(database.close() for database in databases))
+async def test_replicas_that_start_together_migrate_once(open_database: OpenDatabase) -> None:
+    database, *_ = await asyncio.gather(*(open_database() for _ in range(5)))
+    known = text("SELECT version_num FROM alembic_version")
+    found = await database.read(lambda connection: connection.scalars(known).all())
+    assert found == REVISIONS[-1:]
 
 
-async def test_a_newer_schema_is_refused(database_url: str) -> None:
-    database = await Database.open(database_url)
-    async with database.write() as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    await database.close()
+async def test_a_newer_schema_is_refused(database_url: str, open_database: OpenDatabase) -> None:
+    database = await open_database()
+    newer = text("UPDATE alembic_version SET version_num = '9999'")
+    await database.write(lambda connection: connection.execute(newer))
     error = await refusal(database_url)
     assert "revision 9999, which this program does not know" in str(error)
     assert not isinstance(error, StoreUnavailableError)
@@ -98,56 +97,49 @@ async def test_a_newer_schema_is_refused(database_url: str) -> None:
 
 @pytest.mark.parametrize("revision", REVISIONS)
 async def test_every_revision_leads_to_the_tables_of_the_program(
-    database_url: str, revision: str
+    database_url: str, open_database: OpenDatabase, revision: str
 ) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), METADATA))
 
-    engine = create_async_engine(parse_url(database_url))
-    async with engine.begin() as connection:
-        await connection.run_sync(partial(bring_up_to_date, migrate=True, revision=revision))
-    await engine.dispose()
-    database = await Database.open(database_url)
-    async with database.read() as connection:
-        assert await connection.run_sync(differences) == []
+    older = transactions_on(parse_url(database_url), Notices())
+    await older.open(partial(bring_up_to_date, migrate=True, revision=revision))
+    await older.close()
+    database = await open_database()
+    assert await database.read(differences) == []
     await SignalStore(database).record(contact(), [raised()], at=NOW)
-    await database.close()
     # Opening once more changes nothing.
-    database = await Database.open(database_url)
-    assert await SignalStore(database).last_position(TENANT) == 1
-    await database.close()
+    assert await SignalStore(await open_database()).last_position(TENANT) == 1
 
 
-async def test_errors_tell_nothing_of_customers(database_url: str) -> None:
-    database = await Database.open(database_url)
+async def test_errors_tell_nothing_of_customers(open_database: OpenDatabase) -> None:
+    database = await open_database()
     names = ("tenant", "conversation_id", "customer_id", "channel", "language", "outcome")
     insert = contacts.insert().values({**dict.fromkeys(names, "s3cret"), "started_at": NOW})
 
-    async def insert_twice() -> None:
-        async with database.write() as connection:
-            await connection.execute(insert)
-            await connection.execute(insert)
+    def insert_twice(connection: Connection) -> None:
+        connection.execute(insert)
+        connection.execute(insert)
 
     with pytest.raises(StoreUnavailableError) as failed:
-        await insert_twice()
+        await database.write(insert_twice)
     assert "s3cret" not in "".join(traceback.format_exception(failed.value))
-    async with database.read() as connection:
-        assert (await connection.execute(contacts.select())).all() == []
-    await database.close()
+    rows = await database.read(lambda connection: connection.execute(contacts.select()).all())
+    assert rows == []
 
 
 def modes(folder: Path) -> set[int]:
     return {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
 
 
-async def test_a_file_is_durable_and_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "moodline.db"
-    database = await Database.open(f"sqlite:///{path}")
-    async with database.read() as connection:
-        pragmas = [
-            await connection.scalar(text(f"PRAGMA {name}"))
-            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
-        ]
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_file_is_durable_and_for_its_owner_alone(
+    tmp_path: Path, open_database: OpenDatabase
+) -> None:
+    names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+    database = await open_database()
+    pragmas = await database.read(
+        lambda connection: [connection.scalar(text(f"PRAGMA {name}")) for name in names]
+    )
     assert pragmas == ["wal", 2, 1, 1]
     assert modes(tmp_path) == {0o600}
-    await database.close()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import StatementError
 
 from moodline.errors import SignalNotFoundError, SignalStateError
@@ -15,11 +16,10 @@ from moodline.rules.history import CustomerPast
 from moodline.rules.model import Action, Reason, Route, Severity
 from moodline.signals.domain import Moment, Outcome, SignalEventKind, SignalState
 from moodline.signals.lifecycle import expire
-from moodline.store.database import Database
 from moodline.store.records import PageKey, SignalFilter, StoredEvent, StoredSignal
 from moodline.store.signals import SignalStore
 from moodline.store.tables import actions, contacts, signal_events, signals
-from tests.integration.store.conftest import OpenStore
+from tests.integration.store.conftest import OpenDatabase, OpenStore
 from tests.integration.store.making import (
     ACTIONS,
     NOW,
@@ -33,16 +33,14 @@ from tests.integration.store.making import (
 )
 
 
-async def rows_of(database_url: str) -> dict[str, int]:
+async def rows_of(open_database: OpenDatabase) -> dict[str, int]:
     """How many rows each table has."""
-    database = await Database.open(database_url)
-    async with database.read() as connection:
-        found = {
-            table.name: len((await connection.execute(table.select())).all())
-            for table in (contacts, signals, signal_events, actions)
-        }
-    await database.close()
-    return found
+
+    def work(connection: Connection) -> dict[str, int]:
+        tables = (contacts, signals, signal_events, actions)
+        return {table.name: len(connection.execute(table.select()).all()) for table in tables}
+
+    return await (await open_database()).read(work)
 
 
 async def kept(store: SignalStore, signal_id: str, tenant: str = TENANT) -> StoredSignal:
@@ -75,7 +73,7 @@ async def test_a_signal_comes_back_as_it_was_recorded(store: SignalStore) -> Non
 
 
 async def test_events_that_are_sent_again_are_recorded_once(
-    store: SignalStore, database_url: str
+    store: SignalStore, open_database: OpenDatabase
 ) -> None:
     first = raised()
     events = [first, updated(first.signal, 5, probability=0.9), cleared(first.signal, 8)]
@@ -84,7 +82,7 @@ async def test_events_that_are_sent_again_are_recorded_once(
     assert [event.kind for event in again] == [SignalEventKind.CLEARED]
     assert await store.record(contact(), events, at=after(minutes=2)) == ()
     assert await all_events(store) == [*recorded, *again]
-    assert (await rows_of(database_url))["actions"] == len(ACTIONS)
+    assert (await rows_of(open_database))["actions"] == len(ACTIONS)
 
 
 async def test_a_signal_that_is_raised_twice_is_updated(store: SignalStore) -> None:
@@ -100,12 +98,12 @@ async def test_a_signal_that_is_raised_twice_is_updated(store: SignalStore) -> N
 
 
 async def test_nothing_of_a_call_is_kept_if_a_part_of_it_cannot_be(
-    store: SignalStore, database_url: str
+    store: SignalStore, open_database: OpenDatabase
 ) -> None:
     broken = raised(cause="other", expire_after_s=10**12)
     with pytest.raises(OverflowError):
         await store.record(contact(), [raised(), broken], at=NOW)
-    assert set((await rows_of(database_url)).values()) == {0}
+    assert set((await rows_of(open_database)).values()) == {0}
 
 
 async def test_what_people_did_outlives_what_the_conversation_says(store: SignalStore) -> None:
@@ -169,17 +167,16 @@ async def test_a_signal_of_nobody_or_of_another_tenant_is_not_found(
 
 
 async def test_each_action_of_a_signal_is_planned_once(
-    store: SignalStore, database_url: str
+    store: SignalStore, open_database: OpenDatabase
 ) -> None:
     event = raised()
     more = (*ACTIONS, Action(kind="route", target="retention"))
     worse = updated(event.signal, 5, severity=Severity.CRITICAL, actions=more)
     await store.record(contact(), [event], at=NOW)
     await store.record(contact(), [worse], at=after(seconds=5))
-    database = await Database.open(database_url)
-    async with database.read() as connection:
-        planned = (await connection.execute(actions.select().order_by(actions.c.queued_at))).all()
-    await database.close()
+    by_time = actions.select().order_by(actions.c.queued_at)
+    database = await open_database()
+    planned = await database.read(lambda connection: connection.execute(by_time).all())
     assert [(row.kind, row.created_at) for row in planned] == [
         ("task", NOW),
         ("webhook", NOW),
@@ -274,7 +271,8 @@ async def test_lists_hold_what_the_filter_asks_for(store: SignalStore) -> None:
 
 async def test_a_customers_past_is_what_was_known_before_the_contact(store: SignalStore) -> None:
     async def begin(name: str, days: float) -> CustomerPast | None:
-        return await store.begin(contact(name, customer_id="u1", started_at=after(days=days)))
+        of_u1 = contact(name, customer_id="u1", started_at=after(days=days))
+        return (await store.begin(of_u1)).past
 
     assert await begin("first", 0) == CustomerPast()
     await store.record(contact("first"), [raised("first"), raised("first", "fraud")], at=NOW)
@@ -291,7 +289,21 @@ async def test_a_customers_past_is_what_was_known_before_the_contact(store: Sign
     )
     # A stream that comes back says when it came back; the contact is as old as it was.
     assert await begin("third", 20) == third
-    assert await store.begin(contact("unknown")) is None
+    assert (await store.begin(contact("unknown"))).past is None
+
+
+async def test_a_contact_is_new_once(store: SignalStore) -> None:
+    assert (await store.begin(contact())).is_new
+    assert not (await store.begin(contact())).is_new
+    assert (await store.begin(contact(tenant="other"))).is_new
+    await store.record(contact("recorded"), [raised("recorded")], at=NOW)
+    assert not (await store.begin(contact("recorded"))).is_new
+
+
+async def test_a_contact_that_only_ended_is_kept_as_it_ended(store: SignalStore) -> None:
+    await store.end(contact(customer_id="u1"), outcome="unresolved", at=after(hours=1))
+    later = contact("later", customer_id="u1", started_at=after(days=1))
+    assert (await store.begin(later)).past == CustomerPast((1.0,), "unresolved")
 
 
 async def test_what_becomes_known_of_a_contact_is_added(store: SignalStore) -> None:
@@ -333,7 +345,7 @@ async def test_signals_expire_once_among_replicas(
 
 
 async def test_retention_deletes_what_is_over_and_keeps_the_rest(
-    store: SignalStore, database_url: str
+    store: SignalStore, open_database: OpenDatabase
 ) -> None:
     silent = {"actions": ()}
     over = raised("over", **silent)
@@ -352,7 +364,7 @@ async def test_retention_deletes_what_is_over_and_keeps_the_rest(
     assert await store.purge(before=after(days=5)) == 3
     left = await store.list(TENANT, SignalFilter(), page_size=10)
     assert {item.signal.conversation_id for item in left.signals} == {"late", "open", "undone"}
-    assert await rows_of(database_url) == {
+    assert await rows_of(open_database) == {
         "contacts": 3,
         "signals": 3,
         "signal_events": 5,
@@ -362,13 +374,15 @@ async def test_retention_deletes_what_is_over_and_keeps_the_rest(
     assert await store.purge(before=after(days=5)) == 0
 
 
-async def test_a_deleted_customer_leaves_nothing(store: SignalStore, database_url: str) -> None:
+async def test_a_deleted_customer_leaves_nothing(
+    store: SignalStore, open_database: OpenDatabase
+) -> None:
     for name, customer_id in (("a", "u1"), ("b", "u1"), ("c", "u2")):
         await store.record(contact(name, customer_id=customer_id), [raised(name)], at=NOW)
     await store.record(contact(tenant="other", customer_id="u1"), [raised()], at=NOW)
     assert await store.delete_customer(TENANT, "u1") == 2
     assert await store.delete_customer(TENANT, "u1") == 0
-    assert await rows_of(database_url) == {
+    assert await rows_of(open_database) == {
         "contacts": 2,
         "signals": 2,
         "signal_events": 2,

@@ -26,6 +26,13 @@ def test_the_names_are_the_documented_ones() -> None:
         "moodline_cache_lookups",
         "moodline_live_streams",
         "moodline_turns",
+        "moodline_rules_duration_seconds",
+        "moodline_signal_events",
+        "moodline_signal_outcomes",
+        "moodline_signals_overdue",
+        "moodline_signal_watches",
+        "moodline_turns_awaiting_store",
+        "moodline_streams_not_kept",
         "moodline_model",
     }
     assert 'moodline_model_info{version="1"} 1.0' in generate_latest(registry).decode()

@@ -16,7 +16,7 @@ from moodline.jobs.errors import JobError
 from moodline.jobs.folder import JobCounts, JobFolder, open_job_folder
 from moodline.jobs.items import Item, Reading, SourceEnd, read_items
 from moodline.jobs.outputs.output import ERRORS_FILE
-from moodline.jobs.run import run_job
+from moodline.jobs.run import OutcomeListener, run_job
 from moodline.jobs.served.engine import ServerEngine
 from moodline.jobs.served.inputs import files_from_json, inline_items
 from moodline.jobs.served.outputs import ServedOutput
@@ -52,6 +52,7 @@ class JobRun:
         *,
         formats: tuple[TranscriptFormat, ...],
         input_root: Path | None,
+        listener: OutcomeListener,
     ) -> None:
         """Take what is needed.
 
@@ -60,8 +61,10 @@ class JobRun:
             engine: Stopping it ends the run.
             formats: That files may be in.
             input_root: What the names of files count from.
+            listener: Told of each outcome, in the thread of `score`.
         """
         self.engine = engine
+        self._listener = listener
         self._paths = paths
         self._formats = formats
         self._input_root = input_root
@@ -116,6 +119,7 @@ class JobRun:
                 output,
                 folder,
                 max_part_items=PART_ITEMS,
+                listener=self._listener,
             )
 
     def _items(self, record: JobRecord, folder: JobFolder) -> Iterator[Item | SourceEnd]:

@@ -31,6 +31,7 @@ from moodline.jobs.errors import JobError
 from moodline.jobs.model import ModelIdentity
 from moodline.jobs.served.engine import ServerEngine
 from moodline.jobs.served.inputs import check_inline_size, files_to_json, find_files
+from moodline.jobs.served.metrics import JobMetrics
 from moodline.jobs.served.outputs import ServedOutput
 from moodline.jobs.served.record import FailureReason, JobFailure, JobRecord, JobState
 from moodline.jobs.served.results import ResultsPage, read_results
@@ -87,6 +88,7 @@ async def open_scoring_jobs(
     limits: JobLimits,
     input_root: Path | None,
     table_formats: tuple[str, ...],
+    metrics: JobMetrics,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> AsyncIterator[ScoringJobs]:
     """Own the folder of the jobs; nothing runs before `start`. On leaving, all that runs stops.
@@ -97,6 +99,7 @@ async def open_scoring_jobs(
         input_root: Holds a folder for each tenant, below which it may name files; None if none
             may.
         table_formats: Tables that are written beside the lines of results.
+        metrics: Where counts go.
         now: The time of day.
 
     Raises:
@@ -120,6 +123,7 @@ async def open_scoring_jobs(
             limits=limits,
             input_root=input_root,
             table_formats=table_formats,
+            metrics=metrics,
             now=now,
         )
         try:
@@ -139,6 +143,7 @@ class ScoringJobs:
         limits: JobLimits,
         input_root: Path | None,
         table_formats: tuple[str, ...],
+        metrics: JobMetrics,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -146,6 +151,7 @@ class ScoringJobs:
         self._limits = limits
         self._input_root = input_root
         self._table_formats = table_formats
+        self._metrics = metrics
         self._now = now
         self._formats: tuple[TranscriptFormat, ...] = load_formats()
         self._waiting = deque(record.job_id for record in store.unfinished())
@@ -157,6 +163,8 @@ class ScoringJobs:
         self._analyze: AnalyzeInJob | None = None
         self._identity = ModelIdentity("", "", "")
         self._sweeping: asyncio.Task[None] | None = None
+        metrics.jobs.labels(state=JobState.QUEUED).set_function(lambda: len(self._waiting))
+        metrics.jobs.labels(state=JobState.RUNNING).set_function(lambda: len(self._runs))
 
     def start(self, analyze: AnalyzeInJob, identity: ModelIdentity) -> None:
         """Run jobs from now on; those that a stop or a kill interrupted go first.
@@ -403,6 +411,7 @@ class ScoringJobs:
             engine,
             formats=self._formats,
             input_root=self._input_root and self._input_root / record.tenant,
+            listener=self._metrics,
         )
 
     def _begun(self, record: JobRecord) -> JobRecord:
@@ -448,6 +457,7 @@ class ScoringJobs:
         except OSError:
             # The next start does this again.
             _log.exception("scoring_job_not_kept", job_id=record.job_id)
+        self._metrics.count_ended(ended)
         _log.info(
             "scoring_job_ended",
             job_id=ended.job_id,
