@@ -101,7 +101,7 @@ class Phrases:
         Raises:
             PhraseError: If one of them is too long or can never be found.
         """
-        alternatives = "|".join(_pattern(phrase) for phrase in phrases)
+        alternatives = _any_of([_pattern(phrase) for phrase in phrases])
         self._pattern = re.compile(rf"(?<![^ ])(?:{alternatives})(?![^ ])")
 
     def is_in(self, folded: str) -> bool:
@@ -144,6 +144,17 @@ def _pattern(phrase: str) -> str:
     return "".join(
         part if gap or index == len(parts) - 1 else f"{part} +"
         for index, (part, gap) in enumerate(zip(parts, is_gap, strict=True))
+    )
+
+
+def _any_of(patterns: list[str]) -> str:
+    """Join patterns by their first letter: at each word, `re` tries the parts of `|` one by one."""
+    by_letter: dict[str, list[str]] = {}
+    for pattern in patterns:
+        by_letter.setdefault(pattern[0] if pattern[0].isalnum() else "", []).append(pattern)
+    return "|".join(
+        f"{letter}(?:{'|'.join(pattern[len(letter) :] for pattern in group)})"
+        for letter, group in by_letter.items()
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from typing import Final
 
 import pytest
 
-from moodline.domain import TurnResult, TurnScores, UrgencyLevel
+from moodline.domain import Role, TurnResult, TurnScores, UrgencyLevel
 from moodline.errors import RuleSetError
 from moodline.rules.history import CustomerPast
 from moodline.rules.model import Reason, Rule, RuleSetDocument, Severity
@@ -62,7 +63,7 @@ def test_phrases_stand_in_three_languages(name: str) -> None:
     [
         ("fraud_under_way", scores(urgency=CRITICAL, tags={"fraud": 0.8}), "x"),
         ("fraud", scores(urgency=HIGH, tags={"fraud": 0.8}), "x"),
-        ("fraud_words", scores(urgency=HIGH), "Kartım çalındı"),
+        ("fraud_words", scores(urgency=HIGH, tags={"fraud": 0.1}), "Kartım çalındı"),
         ("safety", scores(urgency=HIGH), "في ريحة غاز بالبيت"),
         ("safety", scores(sentiment=-0.5), "The plug is smoking"),
         ("vulnerable", scores(urgency=HIGH, tags={"vulnerable": 0.7}), "x"),
@@ -98,6 +99,136 @@ def test_phrases_stand_in_three_languages(name: str) -> None:
 )
 def test_a_rule_holds_where_it_should(rule_id: str, given: TurnScores, text: str) -> None:
     assert rule_id in raised([customer(0, given, text=text)])
+
+
+_ANGRY: Final = scores(sentiment=-0.5)
+_PRESSING: Final = scores(urgency=HIGH)
+_DOUBTFUL_FRAUD: Final = scores(urgency=HIGH, tags={"fraud": 0.2})
+_BROKEN: Final = scores(urgency=HIGH, tags={"technical_problem": 0.4})
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "given", "text"),
+    [
+        ("safety", _PRESSING, "The charger blew up and my hand is burnt"),
+        ("safety", _PRESSING, "The charger blew up while it was plugged in"),
+        ("safety", _PRESSING, "Frenler boşaldı, aracı zor durdurdum"),
+        ("safety", _ANGRY, "Yemekten cam parçası çıktı"),
+        ("safety", _PRESSING, "لقيت زجاج في علبة الحليب"),
+        ("safety", _PRESSING, "السواق كان يهددني طول الطريق"),
+        ("fraud_words", _DOUBTFUL_FRAUD, "Somebody keeps logging into my account"),
+        ("fraud_words", _DOUBTFUL_FRAUD, "Adıma bir hat açılmış, ben başvurmadım"),
+        ("fraud_words", _DOUBTFUL_FRAUD, "Hesabımdan dün gece para çekilmiş"),
+        ("fraud_words", _DOUBTFUL_FRAUD, "عطيته الكود وبعدها انسحب من حسابي"),
+        ("vulnerable_words", _PRESSING, "I am eight months pregnant and have no water"),
+        ("vulnerable_words", _PRESSING, "Annem kanser hastası, telefon tek bağımız"),
+        ("vulnerable_words", _PRESSING, "الوالدة مشلولة وما تقدر تراجعكم"),
+        ("incident_words", _BROKEN, "Is it just me or is there an outage?"),
+        ("incident_words", _BROKEN, "Bütün mahalle sabahtan beri internetsiz"),
+        ("incident_words", _BROKEN, "النت فاصل عن المنطقة كلها من الصبح"),
+        ("legal_words", _ANGRY, "Consider this a legal notice"),
+        ("legal_words", _ANGRY, "Düzelmezse şikayetçi olacağım"),
+        ("legal_words", _ANGRY, "كلمت مكتب المحاماة اليوم"),
+        ("human_words", scores(), "Is there anyone I can phone about this?"),
+        ("human_words", scores(), "Representative!"),
+        ("human_words", scores(), "Beni müdürünüze aktarın, bir insanla konuşayım"),
+        ("human_words", scores(), "müşteri temsilcisi"),
+        ("human_words", scores(), "عايزة أكلم حد فاهم"),
+        ("human_words", scores(), "موظف"),
+        ("agent_conduct", _ANGRY, "I was treated in a condescending way"),
+        ("agent_conduct", _ANGRY, "Your driver yelled at my mother"),
+        ("agent_conduct", _ANGRY, "Temsilciniz umursamaz bir sesle beni geçiştirdi"),
+        ("agent_conduct", _ANGRY, "Kuryeniz kapıda bağırdı"),
+        ("agent_conduct", _ANGRY, "الموظف رفع صوته علي"),
+        ("agent_conduct", _ANGRY, "مندوبكم شتم الحارس"),
+    ],
+)
+def test_words_that_customers_use_raise_it(rule_id: str, given: TurnScores, text: str) -> None:
+    assert rule_id in raised([customer(0, given, text=text)])
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "given", "text"),
+    [
+        ("safety", _PRESSING, "The machine swallowed my card"),
+        ("safety", _PRESSING, "Kartımı makine yuttu, kargoyu da takip ediyorum"),
+        ("safety", _PRESSING, "الكهرباء مقطوعة وموقّع على العقد"),
+        ("fraud_words", _PRESSING, "Scammers, that is what you are"),
+        ("fraud_words", _PRESSING, "Siz dolandırıcısınız"),
+        ("fraud_words", _PRESSING, "شركة نصابين"),
+        ("fraud_words", _DOUBTFUL_FRAUD, "Hesabıma giriş yapamıyorum"),
+        ("vulnerable_words", _PRESSING, "The battery has died"),
+        ("vulnerable_words", _PRESSING, "Engelliyorsunuz numaramı, hat sahibi babam oldu"),
+        ("vulnerable_words", _PRESSING, "السلام عليكم ورحمة الله، أنا حامل البطاقة"),
+        ("vulnerable_words", scores(), "My mother is in a wheelchair"),
+        ("incident_words", _PRESSING, "I think everyone else pays less"),
+        ("incident_words", _BROKEN, "My router lost its settings"),
+        ("incident_words", _BROKEN, "Modemim ışık vermiyor"),
+        ("incident_words", _BROKEN, "الراوتر عندي ما يشتغل"),
+        ("human_words", scores(), "I am the manager of a small shop"),
+        ("human_words", scores(), "Hangi operatöre geçtiğimi sordular"),
+        ("human_words", scores(), "أنا موظف في شركة كبيرة"),
+        ("legal_words", scores(), "Consider this a legal notice"),
+        ("agent_conduct", scores(), "Your driver yelled, no harm done"),
+        ("agent_conduct", _ANGRY, "Your driver told me to wait in the hall"),
+        ("agent_conduct", _ANGRY, "Telefonu kapatıp açtım, kurye gelmedi"),
+        ("agent_conduct", _ANGRY, "المندوب ما وصل"),
+    ],
+)
+def test_words_that_mean_something_else_do_not(rule_id: str, given: TurnScores, text: str) -> None:
+    assert rule_id not in raised([customer(0, given, text=text)])
+
+
+def test_a_long_report_that_only_mentions_a_manager_is_no_request_for_one() -> None:
+    told = f"{'We waited for a while. ' * 6}At last I could speak to the manager of the shop."
+    assert "human_words" not in raised([customer(0, text=told)])
+    assert "human_words" in raised([customer(0, scores(tags={"human_request": 0.2}), text=told)])
+
+
+def test_people_at_risk_in_an_incident_are_in_danger_whatever_the_words() -> None:
+    tags = {"vulnerable": 0.7, "incident": 0.4}
+    assert "safety" in raised([customer(0, scores(urgency=CRITICAL, tags=tags))])
+    assert "safety" not in raised([customer(0, scores(urgency=HIGH, tags=tags))])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "There is nothing I can do, that is our policy.",
+        "Thanks for your feedback! Please rate us.",
+        "Yapabileceğim bir şey yok maalesef.",
+        "Talebiniz değerlendirme sürecindedir.",
+        "هذا خارج اختصاصنا، يرجى الرجوع إلى العقد.",
+        "شكرا لتقييمك!",
+    ],
+)
+@pytest.mark.parametrize("role", [Role.AGENT, Role.BOT])
+def test_putting_off_somebody_in_trouble_is_told(answer: str, role: Role) -> None:
+    def after(given: TurnScores) -> set[str]:
+        return set(raised([customer(0, given), agent(1, text=answer, role=role)]))
+
+    assert "agent_unhelpful" in after(scores(sentiment=-0.5, urgency=HIGH))
+    assert "agent_unhelpful" not in after(_PRESSING)
+    assert "agent_unhelpful" not in after(_ANGRY)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "A crew is on its way and I will stay on the line.",
+        "Ekip yola çıktı, hattan ayrılmayın.",
+        "الفني في الطريق إليكم الآن.",
+    ],
+)
+def test_helping_somebody_in_trouble_is_not(answer: str) -> None:
+    upset = scores(sentiment=-0.5, urgency=HIGH)
+    assert not raised([customer(0, upset), agent(1, text=answer)])
+
+
+@pytest.mark.parametrize("words", ["Lower your voice.", "Bu sizin hatanız.", "انت الغلطان يا اخي"])
+def test_blaming_words_of_an_agent_are_rude_to_an_upset_customer(words: str) -> None:
+    assert "agent_rude" in raised([customer(0, _ANGRY), agent(1, text=words)])
+    assert "agent_rude" not in raised([customer(0), agent(1, text=words)])
 
 
 def test_rules_over_several_turns_hold_where_they_should() -> None:
