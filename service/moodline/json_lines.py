@@ -67,6 +67,8 @@ def load_json(encoded: bytes, *, encoding: str = "utf-8") -> object:
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
         problem = f"is not JSON from {line}column {error.colno} on; correct it"
+        if error.pos >= len(error.doc.rstrip()):
+            problem = "is not JSON, for it ends too early; complete it"
     except RecursionError:
         problem = "is nested too deeply; write one conversation a line"
     except ValueError:

@@ -44,7 +44,8 @@ def exit_codes(*, no_server: ExitCode = ExitCode.NO_SERVER) -> Iterator[None]:
     ) as error:
         code, message = ExitCode.WRONG_USAGE, str(error)
     except OSError as error:
-        code, message = ExitCode.WRONG_USAGE, f"{error.filename or 'input'}: {error.strerror}"
+        named = f"{error.filename}: " if error.filename else ""
+        code, message = ExitCode.WRONG_USAGE, f"{named}{error.strerror or type(error).__name__}"
     except MoodlineRpcError as error:
         code, message = no_server, str(error)
     except MoodlineError as error:

@@ -27,6 +27,11 @@ def write_report(request: ReportRequest, out: Path) -> str:
     if not out.parent.is_dir():
         raise ReportError(f"{out}: there is no such folder; make it first.")
     report = make_report(request)
-    out.write_text(report.html, encoding="utf-8")
+    draft = out.with_name(out.name + ".draft")
+    try:
+        draft.write_text(report.html, encoding="utf-8")
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
     found = report.findings
     return f"{out}: {found.total.conversation_count} conversations, {found.failed_count} failed"

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from moodline.cli.failures import FailureTeller, error_console
 from moodline.jobs.engines.engine import ScoringEngine
+from moodline.jobs.errors import JobError
 from moodline.jobs.folder import (
     JobCounts,
     JobTerms,
@@ -63,10 +64,10 @@ def score(
         Whether everything was scored.
 
     Raises:
-        JobError: If it cannot be run like this.
+        JobError: If it cannot be run like this, or the output cannot be written.
         MoodlineError: If the engine cannot be opened or is gone; what was scored is kept.
         MoodlineRpcError: If the server is gone or refuses the caller; what was scored is kept.
-        OSError: If the output cannot be written.
+        OSError: If what is overwritten cannot be removed.
     """
     out, errors_file = request.out, errors_path(request.out)
     output = output_of(request.result_format)
@@ -84,7 +85,7 @@ def score(
             output_format=request.result_format,
             reading=_described(request.reading),
         )
-        with open_job_folder(out, terms) as folder:
+        with _writing_to(out), open_job_folder(out, terms) as folder:
             if folder.counts.item_count:
                 console.print(f"going on after {_counted(folder.counts)}", soft_wrap=True)
             with _shown(console, inputs) as show:
@@ -101,6 +102,19 @@ def score(
     told = f"; what is wrong stands in {errors_file}" if counts.failed_count else ""
     console.print(f"{out}: {_counted(counts)}{told}", soft_wrap=True)
     return counts.failed_count == 0
+
+
+@contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # Nobody reads what is told any more.
+    except OSError as error:
+        raise JobError(
+            f"{out} cannot be written: {error.strerror or type(error).__name__}; what was scored "
+            "is kept. Put that right, then go on with --resume."
+        ) from error
 
 
 def _described(reading: Reading) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ _TERMS_FILE: Final = "job.json"
 _JOURNAL_FILE: Final = "journal.jsonl"
 _PART_PREFIX: Final = "part-"
 _ASSEMBLED: Final = "assembled"
+_RESULT_FILE: Final = re.compile(r"(conversations|turns)\.(csv|parquet)|\d+-.*\.vcon\.json")
+"""Names of the files in a folder of results."""
 
 
 class StartMode(Enum):
@@ -203,6 +206,11 @@ def prepare_output(out: Path, mode: StartMode) -> bool:
     if not out.absolute().parent.is_dir():
         raise JobError(f"{out.parent}: there is no such folder; create it.")
     if mode is StartMode.OVERWRITE:
+        if out.is_dir() and not all(_RESULT_FILE.fullmatch(one.name) for one in out.iterdir()):
+            raise JobError(
+                f"{out} holds more than results, so --overwrite does not remove it; name another "
+                "output, or remove it yourself."
+            )
         for path in (out, folder):
             if path.is_dir():
                 shutil.rmtree(path)

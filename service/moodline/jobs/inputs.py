@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def find_inputs(arguments: Sequence[str], *, excluded: Sequence[Path] = ()) -> l
     Args:
         arguments: Files, folders, globs (`**` for any depth), `-` for standard input, in the order
             in which they shall be read. Inside a folder the order is that of the names; hidden
-            files and folders are left out.
+            files and folders, links to folders, and what is no file are left out.
         excluded: Files and folders that are none, such as the output.
 
     Raises:
@@ -96,10 +97,23 @@ def _files_at(name: str, prefix: str) -> Iterator[str]:
     if not Path(prefix + name).is_dir():
         yield name
         return
-    for folder, folders, files in os.walk(prefix + name):
+    closed: list[OSError] = []
+    for folder, folders, files in os.walk(prefix + name, onerror=closed.append):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         inside = folder[len(prefix) :]
-        yield from (os.path.join(inside, one) for one in sorted(files) if one[0] != ".")  # noqa: PTH118
+        for one in sorted(files):
+            if one[0] != "." and not _is_pipe_or_device(os.path.join(folder, one)):  # noqa: PTH118
+                yield os.path.join(inside, one)  # noqa: PTH118
+    # A folder that cannot be looked into is told when it is read: what it holds is not scored.
+    yield from (error.filename[len(prefix) :] for error in closed)
+
+
+def _is_pipe_or_device(name: str) -> bool:
+    """Tell whether reading it could wait for ever; a link to nothing is told when it is read."""
+    try:
+        return not stat.S_ISREG(os.stat(name).st_mode)  # noqa: PTH116 - of many files
+    except OSError:
+        return False
 
 
 def _byte_count(path: Path) -> int:

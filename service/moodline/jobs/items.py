@@ -179,6 +179,8 @@ class _Reader:
     ) -> Iterator[Item]:
         reading = self._reading
         source = TranscriptSource(name, stream, path=path)
+        # Standard input and pipes, such as `<(zcat calls.gz)`, do not tell how far they were read.
+        is_file = path is not None and stream.seekable()
         read = read_transcripts(
             source,
             formats=reading.formats,
@@ -186,7 +188,7 @@ class _Reader:
             options=reading.options,
         )
         for number, entry in enumerate(read, 1):
-            position = byte_base + (0 if path is None else stream.tell())
+            position = byte_base + (stream.tell() if is_file else 0)
             if isinstance(entry, UnreadableItem):
                 yield _unreadable(
                     name,

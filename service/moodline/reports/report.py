@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Final
 
 from moodline.domain import EscalationLevel, UrgencyLevel
@@ -54,6 +55,8 @@ _TRENDS: Final = (
 )
 _SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
 _MAX_TOLD_GROUPS: Final = 30
+_MAX_PROBLEM_CHARS: Final = 240
+"""The whole is in the results: an unknown shape is told all that was looked for."""
 _MAX_MATRIX_TAGS: Final = 10
 _UNKNOWN: Final = "(unknown)"
 _MEANINGS: Final[Mapping[str, str]] = {
@@ -67,6 +70,12 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "ROLES_SWAPPED": "customer and agent are probably the wrong way round",
     "ROLES_MIXED": "one speaker probably carries both sides",
     "ROLES_GUESSED": "roles were guessed from the words",
+    "ROLE_UNKNOWN": "the role of a speaker is unknown; such turns have no scores",
+    "INCOMPLETE": "a part of the conversation is not in the export",
+    "SIGNATURE_NOT_VERIFIED": "a signed vCon whose signature was not verified",
+    "LANGUAGE_NOT_READ": "the language is no BCP-47 tag; it was detected",
+    "TURN_ID_DROPPED": "ids of turns were repeated or too long",
+    "CUES_NOT_READ": "cues of WebVTT without valid times are left out",
     "UNMEASURED_LANGUAGE": "the model's quality in this language is not measured",
     "UNSUPPORTED_LANGUAGE": "a script that the model cannot read; such turns have no scores",
     "INSUFFICIENT_TURNS": "no customer turn to score",
@@ -179,10 +188,10 @@ def _overview(page: Page, found: Findings) -> None:
     n = total.scored_count
     languages = [name for name, _ in found.by_language.by_size()]
     told = ", ".join(languages[:4]) + (", …" if len(languages) > 4 else "")
-    conversations = cells.count(total.conversation_count)
+    conversations, turns = map(cells.count, (total.conversation_count, found.all_turn_count))
     headlines = [
-        Headline("Conversations", _based(conversations, f"{n} with scores")),
-        Headline("Turns", _based(cells.count(found.all_turn_count), f"{total.turn_count} scored")),
+        Headline("Conversations", _based(conversations, f"{cells.count(n).text} with scores")),
+        Headline("Turns", _based(turns, f"{cells.count(total.turn_count).text} scored")),
         Headline("Languages", _based(cells.count(len(languages)), told)),
         Headline("Mean mood, −1 to 1", cells.mean(total.mood.value, total.mood.count)),
         Headline(
@@ -665,7 +674,9 @@ def _run(page: Page, found: Findings) -> None:
                     (
                         Cell(Path(one.source).name, one.place),
                         one.conversation_id or "(no id)",
-                        "; ".join(one.problems) or one.code,
+                        shorten(
+                            "; ".join(one.problems) or one.code, _MAX_PROBLEM_CHARS, placeholder="…"
+                        ),
                     )
                     for one in found.told_failures
                 ],

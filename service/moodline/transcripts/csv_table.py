@@ -110,7 +110,7 @@ def _row(
 def _is_table(sample: Sample) -> bool:
     first_line = sample.text.partition("\n")[0].lstrip("\N{ZERO WIDTH NO-BREAK SPACE}").rstrip("\r")
     try:
-        _headings(first_line, ReadOptions())
+        _headings(first_line, sample.options)
     except InvalidRequestError:
         return False
     return True
@@ -120,7 +120,7 @@ CSV: Final = TranscriptFormat(
     name="csv",
     title="CSV, one turn a row",
     identified_by="a first line with a heading of the text and one of the speaker, such as "
-    "`role,text`",
+    "`role,text`, or headings that you map to these",
     detect=_is_table,
     read=_read,
 )

@@ -179,12 +179,19 @@ class Sample:
         text: The same as text; empty if it is none.
         record: The first JSON object, if the source holds JSON.
         json_problem: What is wrong with it, if it looks like JSON and is none.
+        options: What the source itself does not tell, such as the meaning of its columns.
     """
 
     head: bytes
     text: str = ""
     record: Mapping[str, object] | None = None
     json_problem: str = ""
+    options: ReadOptions = field(default_factory=ReadOptions)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing but white space and a byte-order mark."""
+        return self.head.strip() in {b"", *(mark for mark, _ in _BYTE_ORDER_MARKS)}
 
 
 Detect: TypeAlias = Callable[[Sample], bool]
@@ -339,17 +346,19 @@ def take_sample(source: TranscriptSource, options: ReadOptions) -> Sample:
     if b"\x00" in head and encoding in {"utf-8", "utf-8-sig"}:
         text = ""
     if not text.lstrip("\N{ZERO WIDTH NO-BREAK SPACE} \t\r\n").startswith(("{", "[")):
-        return Sample(head, text)
+        return Sample(head, text, options=options)
     if _is_lines(source):
         lines = [source.first_line(), *head.splitlines()]
-        return Sample(head, text, next(filter(None, map(_object_of, lines)), None))
+        record = next(filter(None, map(_object_of, lines)), None)
+        return Sample(head, text, record, options=options)
     try:
         value = source.json(options)
     except InvalidRequestError as error:
-        return Sample(head, text, json_problem=error.violations[0].description)
+        problem = error.violations[0].description
+        return Sample(head, text, json_problem=problem, options=options)
     if isinstance(value, list):
         value = next((item for item in value if isinstance(item, dict)), None)
-    return Sample(head, text, value if isinstance(value, dict) else None)
+    return Sample(head, text, value if isinstance(value, dict) else None, options=options)
 
 
 def read_text(source: TranscriptSource, options: ReadOptions) -> str:
@@ -363,7 +372,10 @@ def read_text(source: TranscriptSource, options: ReadOptions) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        problem = f"is not {encoding.upper()} at byte {error.start}; save it as UTF-8"
+        problem = (
+            f"is not {encoding.upper()} at byte {error.start}; save it as UTF-8, or name its "
+            "encoding"
+        )
         raise InvalidRequestError([FieldViolation("", problem)]) from None
 
 

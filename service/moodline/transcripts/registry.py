@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import Final
 
-from moodline.errors import FieldViolation, InvalidRequestError
+from moodline.errors import FieldViolation, InvalidRequestError, SettingsError
 from moodline.transcripts import (
     azure,
     chatwoot,
@@ -61,6 +61,15 @@ OWN_FORMATS: Final[tuple[TranscriptFormat, ...]] = (
     speaker_prefixed.PLAIN,
 )
 
+_NO_TRANSCRIPTS: Final = (
+    (b"\x1f\x8b", "compressed by gzip", "unpack it"),
+    (b"BZh", "compressed by bzip2", "unpack it"),
+    (b"\xfd7zXZ\x00", "compressed by xz", "unpack it"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it"),
+    (b"PK\x03\x04", "a ZIP archive or an Office document", "unpack it, or save it as CSV or text"),
+    (b"%PDF-", "a PDF", "save it as text"),
+)
+"""Beginnings of files that people mistake for transcripts: what they are, and the remedy."""
 _MAX_TOLD_KEYS: Final = 12
 # A key that is a name may be told; anything else may be what a customer said.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,40}")
@@ -72,6 +81,9 @@ def load_formats() -> tuple[TranscriptFormat, ...]:
     An entry point in the group `moodline.transcript_formats` is a `TranscriptFormat`, or a
     function with the signature of `TranscriptFormat.read`; a function is read by only when its
     format is named.
+
+    Raises:
+        SettingsError: If an installed one cannot be loaded.
     """
     installed = tuple(_loaded(point) for point in metadata.entry_points(group=ENTRY_POINT_GROUP))
     names = {format_.name for format_ in installed}
@@ -79,15 +91,28 @@ def load_formats() -> tuple[TranscriptFormat, ...]:
 
 
 def _loaded(point: metadata.EntryPoint) -> TranscriptFormat:
-    loaded = point.load()
+    try:
+        loaded = point.load()
+    # Of a package that somebody else wrote.
+    except Exception as error:
+        raise _not_loaded(point, f"{type(error).__name__}: {error}") from error
     if isinstance(loaded, TranscriptFormat):
         return loaded
+    if not callable(loaded):
+        raise _not_loaded(point, "it is neither a TranscriptFormat nor a function")
     return TranscriptFormat(
         name=point.name,
         title=f"of {point.value}",
         identified_by="nothing; it must be named",
         detect=lambda _: False,
         read=loaded,
+    )
+
+
+def _not_loaded(point: metadata.EntryPoint, problem: str) -> SettingsError:
+    return SettingsError(
+        f"The transcript format {point.name} of {point.value} cannot be loaded: {problem}. Correct "
+        "or uninstall the package."
     )
 
 
@@ -113,23 +138,28 @@ def detect_format(sample: Sample, formats: Sequence[TranscriptFormat]) -> Transc
     for format_ in formats:
         if format_.detect(sample):
             return format_
-    if not sample.head.strip():
+    if sample.is_empty:
         raise refuse(FieldViolation("", "is empty; there is nothing to read"))
     if sample.json_problem:
         raise refuse(FieldViolation("", sample.json_problem))
+    for beginning, what, remedy in _NO_TRANSCRIPTS:
+        if sample.head.startswith(beginning):
+            raise refuse(FieldViolation("", f"is {what}; {remedy}"))
     looked_for = "; ".join(f"{one.name}: {one.identified_by}" for one in formats)
     raise refuse(
         FieldViolation(
             "",
-            f"is in no known format. Found {_found(sample)}. Looked for {looked_for}. Name the "
-            "format, or add your own (docs/formats.md)",
-        )
+            f"is in no known format. Found {_found(sample)}. Name the format, or add your own "
+            "(docs/formats.md)",
+        ),
+        # By itself, so that it can be told once for many files.
+        FieldViolation("", f"looked for {looked_for}"),
     )
 
 
 def _found(sample: Sample) -> str:
     if sample.record is None:
-        return "text that is not JSON" if sample.text else "bytes that are no text"
+        return "text, but no JSON object with keys" if sample.text else "bytes that are no text"
     keys = [key for key in sample.record if _NAME.fullmatch(key)][:_MAX_TOLD_KEYS]
     return f"a JSON object with {', '.join(keys)}" if keys else "a JSON object of unknown keys"
 

@@ -82,26 +82,25 @@ class RoleDiagnosis:
 
     @property
     def warning(self) -> TranscriptWarning | None:
-        """What to tell the user, if anything."""
-        percent = f"{self.confidence:.0%}"
+        """What to tell the user of a transcript as it was given, if anything."""
+        return self.warning_of(is_corrected=False)
+
+    def warning_of(self, *, is_corrected: bool) -> TranscriptWarning | None:
+        """Return what to tell the user of a transcript as it was given, or as it was corrected."""
         match self.verdict:
             case RoleVerdict.SWAPPED:
-                return TranscriptWarning(
-                    TranscriptWarningCode.ROLES_SWAPPED,
-                    f"Customer and agent are probably swapped (confidence {percent}).",
-                )
+                code = TranscriptWarningCode.ROLES_SWAPPED
+                finding = "Customer and agent are probably swapped"
             case RoleVerdict.MIXED:
-                return TranscriptWarning(
-                    TranscriptWarningCode.ROLES_MIXED,
-                    f"One speaker probably carries both customer and agent (confidence {percent}).",
-                )
+                code = TranscriptWarningCode.ROLES_MIXED
+                finding = "One speaker probably carries both customer and agent"
             case RoleVerdict.GUESSED:
-                return TranscriptWarning(
-                    TranscriptWarningCode.ROLES_GUESSED,
-                    f"By their words, unknown speakers have these roles (confidence {percent}).",
-                )
+                code = TranscriptWarningCode.ROLES_GUESSED
+                finding = "The words of unknown speakers tell their roles"
             case _:
                 return None
+        end = "the roles were corrected" if is_corrected else "the roles are as given"
+        return TranscriptWarning(code, f"{finding} (confidence {self.confidence:.0%}); {end}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +258,7 @@ def corrected(transcript: Transcript, diagnosis: RoleDiagnosis) -> Transcript:
     )
     names = {one.participant_id: one.name for one in transcript.participants}
     participants = dict.fromkeys((turn.participant_id, turn.role) for turn in turns)
-    warning = diagnosis.warning
+    warning = diagnosis.warning_of(is_corrected=True)
     is_known = SpeakerRole.UNKNOWN not in diagnosis.roles
     kept = (
         one

@@ -106,17 +106,17 @@ def split_turns(text: str, options: ReadOptions) -> Iterator[Said]:
 
 def _is_wrapper(record: Mapping[str, object]) -> bool:
     content = record.get("Content")
-    return isinstance(content, str) and _has_labels(content)
+    return isinstance(content, str) and _has_labels(content, ReadOptions())
 
 
 def _is_text(sample: Sample) -> bool:
     is_other = sample.record is not None or sample.text.startswith("WEBVTT")
-    return not is_other and _has_labels(sample.text)
+    return not is_other and _has_labels(sample.text, sample.options)
 
 
-def _has_labels(text: str) -> bool:
+def _has_labels(text: str, options: ReadOptions) -> bool:
     """Tell whether at least two lines begin with at least two labels that count."""
-    rule = LabelRule.of(text, ReadOptions())
+    rule = LabelRule.of(text, options)
     found = [line.label for line in map(rule.split, text.splitlines()) if line is not None]
     return len(found) >= _MIN_LABELLED_LINES and len(set(found)) >= _MIN_LABELLED_LINES
 

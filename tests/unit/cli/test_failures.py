@@ -29,3 +29,19 @@ def test_the_first_failures_are_told_and_all_are_counted() -> None:
     assert len(lines) == MAX_TOLD_FAILURES + 1
     assert lines[-1] == "further failures are not told one by one"
     assert failures.failed_count == MAX_TOLD_FAILURES + 3
+
+
+def test_what_was_looked_for_is_told_once_and_places_are_not_told_twice() -> None:
+    stream = io.StringIO()
+    failures = FailureTeller(Console(file=stream, width=40))
+    looked_for = FieldViolation("", "looked for jsonl")
+    for number in (1, 2):
+        unknown = FieldViolation("", "is in no known format")
+        failures.tell(item(number), Refused("UNREADABLE", (unknown, looked_for)))
+    failures.tell(item(3), Refused("UNREADABLE", (FieldViolation("line 3", "is no row"),)))
+    assert stream.getvalue().splitlines() == [
+        "in.jsonl: line 1: is in no known format",
+        "in.jsonl: line 1: looked for jsonl",
+        "in.jsonl: line 2: is in no known format",
+        "in.jsonl: line 3: is no row",
+    ]

@@ -35,6 +35,7 @@ def score(*arguments: str | Path) -> Result:
         (["--role", "Speaker 0"], "THEIRS=OURS"),
         (["--role", "Speaker 0=boss"], "customer, agent"),
         (["--column", "=text"], "THEIRS=OURS"),
+        (["--column", "Mesaj=txt"], "--column txt: is none of"),
         (["--encoding", "klingon"], "klingon"),
         (["--resume", "--overwrite"], "exclude each other"),
         (["--processes", "0"], "processes"),
@@ -84,12 +85,14 @@ def test_off_a_terminal_lines_tell_the_rate_and_what_is_left() -> None:
     stream = io.StringIO()
     now_s = 0.0
     plain = PlainProgress(Console(file=stream, width=200), 1000, clock=lambda: now_s)
-    for scored_count, seconds, position in ((1, 0.0, 100), (2, 1.0, 200), (30, 60.0, 400)):
+    steps = ((1, 0.0, 100), (2, 1.0, 200), (3, 11.0, 101), (30, 60.0, 400), (50, 80.0, 900))
+    for scored_count, seconds, position in steps:
         now_s = seconds
         counts = JobCounts(scored_count, 1, scored_count * 10)
         plain.show(JobProgress(counts, counts, position))
-    (line,) = stream.getvalue().splitlines()
-    assert PLAIN_INTERVAL_S < 60
-    assert line == (
-        "30 conversations scored (300 turns), 1 failed, 5 turns/s, 40%, about 2 min left"
-    )
+    assert PLAIN_INTERVAL_S == 10
+    assert stream.getvalue().splitlines() == [
+        "3 conversations scored (30 turns), 1 failed, 3 turns/s, 10%",
+        "30 conversations scored (300 turns), 1 failed, 5 turns/s, 40%, about 2 min left",
+        "50 conversations scored (500 turns), 1 failed, 6 turns/s, 90%, less than 1 min left",
+    ]

@@ -1,5 +1,8 @@
 """Which files a job reads, and in which order."""
 
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,27 @@ def names(*arguments: str, excluded: tuple[Path, ...] = ()) -> list[str]:
 
 def test_a_folder_is_read_in_the_order_of_names_without_hidden_files(tree: Path) -> None:
     assert names("in") == ["in/a.json", "in/b.json", "in/deep/b.txt", "in/deep/er/c.csv"]
+
+
+def test_a_folder_is_read_without_what_could_be_waited_for_for_ever(tree: Path) -> None:
+    os.mkfifo(tree / "in" / "deep" / "pipe.json")
+    (tree / "in" / "deep" / "to-nothing.json").symlink_to("nothing")
+    assert names("in/deep") == ["in/deep/b.txt", "in/deep/to-nothing.json", "in/deep/er/c.csv"]
+    assert names("in/deep/pipe.json") == ["in/deep/pipe.json"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_left_out(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = os.scandir
+
+    def refusing(path: str) -> Iterator[os.DirEntry[str]]:
+        if path.endswith("er"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert names("in/deep") == ["in/deep/b.txt", "in/deep/er"]
 
 
 def test_arguments_keep_their_order_and_every_file_is_read_once(tree: Path) -> None:

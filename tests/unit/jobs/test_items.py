@@ -1,6 +1,7 @@
 """What a job reads, what it makes of damage, and what it leaves out when it goes on."""
 
 import io
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,16 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert isinstance(item, Item)
     assert (item.source, item.conversation_id) == ("stdin", "a")
     assert end == SourceEnd("stdin", 1)
+
+
+def test_a_pipe_that_is_named_as_a_file_is_read(tmp_path: Path) -> None:
+    content = write_lines(tmp_path / "in", [conversation("a")]).read_bytes()
+    read_end, write_end = os.pipe()
+    os.write(write_end, content)
+    os.close(write_end)
+    (item,) = read(Path(f"/dev/fd/{read_end}"))
+    os.close(read_end)
+    assert (item.refusal, item.conversation_id, item.byte_position) == (None, "a", 0)
 
 
 def test_swapped_roles_are_told_and_corrected_on_request(tmp_path: Path) -> None:

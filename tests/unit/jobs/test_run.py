@@ -12,6 +12,7 @@ from moodline.jobs import run as run_module
 from moodline.jobs.errors import JobError
 from moodline.jobs.folder import JobTerms, StartMode, job_folder_path, open_job_folder
 from moodline.jobs.outcomes import Outcome
+from moodline.jobs.outputs.csv_tables import CsvOutput
 from moodline.jobs.outputs.jsonl import JsonlOutput
 from moodline.jobs.outputs.output import ERRORS_FILE
 from moodline.jobs.run import JobProgress, OutcomeListener, outcomes_in_order
@@ -195,6 +196,16 @@ def test_what_is_there_is_not_overwritten_unasked(source: Path, tmp_path: Path) 
     with pytest.raises(JobError, match="--overwrite"):
         run(out, source, output=JsonlOutput())
     assert ids(out) == NAMES
+
+
+def test_a_folder_of_anything_but_results_is_not_overwritten(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(out, source, output=CsvOutput())
+    run(out, source, output=CsvOutput(), mode=StartMode.OVERWRITE)
+    (out / "notes.csv").write_text("dear", encoding="utf-8")
+    with pytest.raises(JobError, match="holds more than results"):
+        run(out, source, output=CsvOutput(), mode=StartMode.OVERWRITE)
+    assert (out / "notes.csv").exists()
 
 
 def test_two_processes_do_not_work_on_one_output(tmp_path: Path) -> None:

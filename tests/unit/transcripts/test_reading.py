@@ -41,7 +41,7 @@ def test_a_broken_line_costs_only_itself() -> None:
     text = "\n".join([line("a"), '{"turns": [{"text": "my card', line("c"), "7", line("e")])
     a, b, c, d, e = read(text, name="calls.jsonl")
     assert [i.conversation_id for i in (a, c, e)] == ["a", "c", "e"]
-    assert str(b).startswith("calls.jsonl, line 2: is not JSON from column")
+    assert str(b).startswith("calls.jsonl, line 2: is not JSON, for it ends too early")
     assert str(d) == "calls.jsonl, line 4: should be a JSON object"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from importlib import metadata
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from moodline.errors import InvalidRequestError
+from moodline.errors import InvalidRequestError, SettingsError
 from moodline.transcripts import (
     ReadOptions,
     SpeakerRole,
@@ -69,17 +70,33 @@ def test_an_unknown_shape_is_told_what_was_looked_for() -> None:
         (b"", "is empty; there is nothing to read"),
         (b" \n\n", "is empty; there is nothing to read"),
         (b'{"turns": [{"text": "my card', "is not JSON from column"),
+        (b'{"turns": [{"text": "my card"}\n', "is not JSON, for it ends too early; complete it"),
         (b'{\n "turns": [\n  my card', "is not JSON from line 3, column 3 on"),
-        (b"my card number is 4111\n", "Found text that is not JSON"),
+        (b"my card number is 4111\n", "Found text, but no JSON object with keys"),
         (b"\x00\x01\x02\xff\xfe", "Found bytes that are no text"),
-        (b"[]", "Found text that is not JSON"),
-        (b"[1, 2]", "Found text that is not JSON"),
+        (b"[]", "Found text, but no JSON object with keys"),
+        (b"[1, 2]", "Found text, but no JSON object with keys"),
+        (b"\xef\xbb\xbf\n", "is empty; there is nothing to read"),
+        (gzip.compress(b"Agent: my card"), "is compressed by gzip; unpack it"),
+        (b"PK\x03\x04my card", "is a ZIP archive or an Office document; unpack it"),
     ],
 )
 def test_what_is_no_transcript_is_told_and_not_quoted(content: bytes, told: str) -> None:
     message = str(unreadable(content))
     assert told in message
     assert "my card" not in message
+
+
+def test_what_users_say_of_columns_and_labels_counts_when_a_format_is_detected() -> None:
+    columns = {"Konuşan": "role", "Mesaj": "text"}
+    table = "Konuşan,Mesaj\nmüşteri,merhaba\n"
+    assert transcript(table, options=ReadOptions(columns=columns)).format_name == "csv"
+    assert "is in no known format" in str(unreadable(table))
+    roles = {"dana of the front desk": SpeakerRole.AGENT, "sam who calls in": SpeakerRole.CUSTOMER}
+    text = "Dana of the front desk: hello\nSam who calls in: hi\n"
+    item = transcript(text, options=ReadOptions(roles=roles))
+    assert [turn.role for turn in item.turns] == list(roles.values())
+    assert "is in no known format" in str(unreadable(text))
 
 
 def test_a_named_format_is_read_without_detection() -> None:
@@ -160,3 +177,16 @@ def test_a_file_that_cannot_be_read_is_an_item() -> None:
     stream: Any = Broken()
     (item,) = read_transcripts(TranscriptSource("disk", stream))
     assert str(item) == "disk: cannot be read: Input/output error"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [("acme_missing:read", "No module named 'acme_missing'"), ("moodline:__name__", "neither")],
+)
+def test_an_installed_format_that_cannot_be_loaded_is_named(
+    monkeypatch: pytest.MonkeyPatch, value: str, problem: str
+) -> None:
+    point = metadata.EntryPoint("acme", value, ENTRY_POINT_GROUP)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [point])
+    with pytest.raises(SettingsError, match=f"format acme of {value} .*{problem}"):
+        load_formats()

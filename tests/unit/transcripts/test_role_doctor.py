@@ -100,6 +100,9 @@ def test_swapped_roles_are_told_and_put_right(doctor: RoleDoctor, language: str)
     right = corrected(swapped(item), diagnosis)
     assert roles(right) == roles(item)
     assert [warning.code for warning in right.warnings] == [TranscriptWarningCode.ROLES_SWAPPED]
+    assert diagnosis.warning is not None
+    assert diagnosis.warning.message.endswith("; the roles are as given.")
+    assert right.warnings[0].message.endswith("; the roles were corrected.")
     assert {(one.participant_id, one.role) for one in right.participants} == {
         ("Agent", A),
         ("Customer", C),

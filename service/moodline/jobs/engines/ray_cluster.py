@@ -118,6 +118,7 @@ def ray_engine(
 
 def _connect(address: str, processor_count: int) -> None:
     import ray
+    from ray.exceptions import RayError
 
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -130,10 +131,13 @@ def _connect(address: str, processor_count: int) -> None:
             # Ray itself goes on trying for minutes.
             socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        # Nothing of a conversation is in it yet.
+        told = " ".join(str(error).split()) or type(error).__name__
         raise JobError(
-            f"--ray-address {address}: no cluster can be joined there ({type(error).__name__}); "
-            "`ray status` tells of one, `ray start` makes one."
+            f"--ray-address {address}: no cluster can be joined there: {told}. `ray status` tells "
+            "of one, `ray start` makes one; all machines need the same Ray and Python and, if the "
+            "cluster asks for a token, RAY_AUTH_MODE=token and that token."
         ) from error
 
 
