@@ -57,7 +57,7 @@ async def test_signals_are_listed_acknowledged_and_resolved(kept: Keeping) -> No
     done = await signals(kept, "resolve", signal_id, "too_late", "--by", "bob")
     assert done.stdout == f"{signal_id} RESOLVED TOO_LATE by bob\n"
     refused = await signals(kept, "resolve", signal_id, "wrong")
-    assert refused.exit_code == 3
+    assert refused.exit_code == 2
     assert "SIGNAL_STATE" in refused.stderr
 
 

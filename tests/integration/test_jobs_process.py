@@ -128,7 +128,7 @@ def test_the_command_line_creates_reads_and_removes(address: str, tmp_path: Path
     assert lines(moodline(address, "cancel", job["job_id"])) == [job]
     assert moodline(address, "delete", job["job_id"]).exit_code == 0
     gone = moodline(address, "get", job["job_id"])
-    assert gone.exit_code == 3
+    assert gone.exit_code == 2
     assert "JOB_NOT_FOUND" in gone.stderr
 
 

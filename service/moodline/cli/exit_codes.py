@@ -16,7 +16,8 @@ class ExitCode(IntEnum):
     FAILED = 1
     """Some conversations were refused, the server is not serving, or the engine died."""
     WRONG_USAGE = 2
-    """Arguments, settings, the model or the input file; nothing was done."""
+    """Arguments, settings, the model, the input file, or something that the server does not have or
+    that does not stand as it should; nothing was done."""
     NO_SERVER = 3
     """The server cannot be reached, or refuses the caller; what came before stands."""
 
@@ -47,7 +48,8 @@ def exit_codes(*, no_server: ExitCode = ExitCode.NO_SERVER) -> Iterator[None]:
         named = f"{error.filename}: " if error.filename else ""
         code, message = ExitCode.WRONG_USAGE, f"{named}{error.strerror or type(error).__name__}"
     except MoodlineRpcError as error:
-        code, message = no_server, str(error)
+        is_wrong = error.is_about_the_request
+        code, message = ExitCode.WRONG_USAGE if is_wrong else no_server, str(error)
     except MoodlineError as error:
         code, message = ExitCode.FAILED, f"{error.reason}: {error}"
     else:

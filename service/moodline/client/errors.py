@@ -46,6 +46,17 @@ class MoodlineRpcError(Exception):
         super().__init__(f"{code.name}{f' ({reason})' if reason else ''}: {message}")
 
     @property
+    def is_about_the_request(self) -> bool:
+        """Whether the server understood the caller and refused what was asked for."""
+        return self.code in {
+            grpc.StatusCode.INVALID_ARGUMENT,
+            grpc.StatusCode.NOT_FOUND,
+            grpc.StatusCode.ALREADY_EXISTS,
+            grpc.StatusCode.FAILED_PRECONDITION,
+            grpc.StatusCode.OUT_OF_RANGE,
+        }
+
+    @property
     def is_retryable(self) -> bool:
         """Whether the same request may succeed if it is sent again.
 
