@@ -22,7 +22,8 @@ stands in [docs/backtest.md](../../docs/backtest.md).
 - Labels were given by a large language model that read every conversation by the annotation guide,
   not by a crowd of people.
 - Conversations that the model has seen in training flatter the rules; they are marked.
-- The default rules were looked through for plain faults on these sets once, so nothing here is
+- The default rules were looked through for plain faults on these sets once, and worked on against
+  half of `own` and half of the real contacts of training, so nothing here is
   wholly unseen by those who wrote them.
 """
 
