@@ -319,7 +319,7 @@ def test_the_alerts_of_candidates_are_told_beside_those_in_force(
     assert result.exit_code == 0, result.output
     assert re.search(r"alerts a 100 contacts +100\.0", result.output)
     assert re.search(
-        r"alerts an hour of 2 supervisors, 60\.0 contacts an hour +30\.00", result.output
+        r"alerts an hour, one of 2 supervisors, 60 contacts an hour +30\.00", result.output
     )
     assert re.search(r"\d contacts gain their first alert: sample-", result.output)
 

@@ -326,10 +326,10 @@ def _detection_row(one: Detection) -> tuple[str, ...]:
 
 
 def _load_name(load: SupervisorLoad) -> str:
-    people = f"{load.supervisor_count} supervisors" if load.supervisor_count > 1 else "1 supervisor"
+    name = f"alerts an hour, one of {load.supervisor_count} supervisors"
     if load.contacts_per_hour is None:
-        return f"alerts an hour of {people}"
-    return f"alerts an hour of {people}, {load.contacts_per_hour:.1f} contacts an hour"
+        return name
+    return f"{name}, {load.contacts_per_hour:g} contacts an hour"
 
 
 def _load(load: SupervisorLoad) -> str:
