@@ -136,9 +136,10 @@ def test_the_loss_against_a_teacher_is_least_where_the_student_agrees() -> None:
     unjudged = own.clone()
     unjudged[0, 1] = 0.0
     agreed = distillation_loss(logits, unjudged, temperature=2.0)
-    for other in ([0.9, 0.05, 0.05], [0.0, 0.0, 1.0]):
-        wanted = torch.tensor([[other, [0.0, 0.0, 0.0]]])
-        assert distillation_loss(logits, wanted, temperature=2.0) > agreed
+    for grade in range(5):
+        other = logits.clone()
+        other[0, 0, grade] += 0.7
+        assert distillation_loss(other, unjudged, temperature=2.0) > agreed
     logits.requires_grad_()
     distillation_loss(logits, unjudged, temperature=2.0).backward()
     assert logits.grad is not None
