@@ -234,7 +234,7 @@ def lettered_id_spans(text: str, countries: Sequence[str]) -> Iterator[tuple[int
 def _is_believed(text: str, window: Window, known: NationalId) -> bool:
     around = surroundings(text, window.start, window.end)
     if known.proof is Proof.NOTHING:
-        return window.has_one_separator and not around.is_amount
+        return window.has_one_separator
     if known.proof is Proof.NOT_A_REFERENCE:
         is_plain = window.has_one_separator or known.country == "BR"
         return is_plain and not around.is_reference and not around.is_amount

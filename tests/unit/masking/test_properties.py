@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from moodline.masking.folding import fold
@@ -34,6 +34,8 @@ def test_a_card_is_masked_in_any_text(before: str, number: str, after: str) -> N
 
 
 @given(around, written(tckns), around)
+@example("", "10000000078", "%")
+@example("", "10000000078", "TL")
 def test_a_tckn_is_masked_in_any_text(before: str, number: str, after: str) -> None:
     check_masked(before, number, after, Kind.NATIONAL_ID)
 
