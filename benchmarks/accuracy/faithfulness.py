@@ -21,7 +21,7 @@ from models.recipe.collect import EncodedText, Graphs, encode_texts
 from models.recipe.evaluate import MIN_TURNS
 from models.recipe.examples import Example
 from moodline.domain import Evidence, TurnScores
-from moodline.evidence import explained_aspects, find_evidence, turn_attention, word_spans
+from moodline.evidence import evidence_weights, explained_aspects, find_evidence, word_spans
 from moodline.scoring import TurnLogits, score_turn
 
 RANDOM_DRAWS: Final = 10
@@ -117,7 +117,7 @@ def find_quotes(examples: Sequence[Example], graphs: Graphs) -> Iterator[Quote]:
                 for span in find_evidence(
                     turn.text,
                     encoded.encoded.offsets,
-                    turn_attention(encoded.encoded, encoded.window_logits),
+                    evidence_weights(encoded.encoded, encoded.window_logits),
                     aspects=manifest.encoder.aspects,
                     wanted=explained_aspects(scores) & set(ASPECTS),
                 ):

@@ -63,8 +63,8 @@ named; few rows, so read it with care), the others single texts. `airline_tweets
 {weaknesses}
 
 ## Limits
-One turn is read in overlapping windows of {window_tokens} tokens. Evidence spans are where the
-encoder attends, a hint and not a proof.
+One turn is read in overlapping windows of {window_tokens} tokens. Evidence spans are words without
+which the score would fall, as the model estimates it in one pass: a hint and not a proof.
 """
 
 

@@ -37,7 +37,7 @@ class EncodedText:
     Attributes:
         encoded: Its windows.
         vector: The mean of its windows' by the content that each adds. *Shape:* `(width,)`.
-        window_logits: Attention logits of each window. *Shape:* `(aspects, window tokens)` each.
+        window_logits: Evidence logits of each window. *Shape:* `(aspects, window tokens)` each.
     """
 
     encoded: EncodedTurn

@@ -21,8 +21,9 @@ from models.recipe.collect import HeadOutputs, collect_outputs, open_graphs
 from models.recipe.config import RecipeConfig, config_digest
 from models.recipe.evaluate import evaluate
 from models.recipe.examples import Example, hash_share
+from models.recipe.explain import fit_evidence
 from models.recipe.labels import ASPECTS, ESCALATION, HEADS, SENTIMENT, STAGE, TAGS, URGENCY
-from models.recipe.network import Networks
+from models.recipe.network import ConversationHead, Networks, ServedEncoder
 from models.recipe.quantize import quantize_encoder
 from models.recipe.smooth import prepare_feed_forward
 from models.recipe.start_encoder import HUB_NAME
@@ -81,11 +82,13 @@ def export(
     for folder in (float_dir, target):
         folder.mkdir(parents=True, exist_ok=True)
     windows = calibration_windows(networks, parts["train"], config.training.row_tokens)
+    evidence = fit_evidence(networks, parts["train"], window_tokens=config.training.row_tokens)
     prepare_feed_forward(networks.encoder, windows)
-    export_encoder(networks, float_dir / ENCODER_FILE)
+    encoder = ServedEncoder(networks.encoder, evidence)
+    export_encoder(encoder, float_dir / ENCODER_FILE)
     export_head(networks, float_dir / HEAD_FILE)
     shutil.copy(run_dir / TOKENIZER_FILE, float_dir / TOKENIZER_FILE)
-    check_parity(networks, float_dir, windows[:16])
+    check_parity(encoder, networks.head, float_dir, windows[:16])
     quantize_encoder(
         float_dir / ENCODER_FILE,
         target / ENCODER_FILE,
@@ -124,11 +127,11 @@ def export(
     write_card(target, load_artifact(target).manifest)
 
 
-def export_encoder(networks: Networks, path: Path) -> None:
+def export_encoder(encoder: ServedEncoder, path: Path) -> None:
     """Export the encoder with dynamic rows and length."""
     ids = torch.ones(2, 8, dtype=torch.long)
     _export(
-        networks.encoder,
+        encoder,
         (ids, torch.ones_like(ids)),
         path,
         inputs={
@@ -193,31 +196,36 @@ def calibration_windows(
     return [e.ids[:window_tokens] for e in networks.tokenizer.encode_batch(texts)]
 
 
-def check_parity(networks: Networks, directory: Path, windows: Sequence[Sequence[int]]) -> None:
+def check_parity(
+    encoder: ServedEncoder,
+    head: ConversationHead,
+    directory: Path,
+    windows: Sequence[Sequence[int]],
+) -> None:
     """Compare the float graphs with torch.
 
     Raises:
         ValueError: If an output differs by more than `PARITY_TOLERANCE`.
     """
-    encoder = onnxruntime.InferenceSession(str(directory / ENCODER_FILE))
-    head = onnxruntime.InferenceSession(str(directory / HEAD_FILE))
+    encoder_graph = onnxruntime.InferenceSession(str(directory / ENCODER_FILE))
+    head_graph = onnxruntime.InferenceSession(str(directory / HEAD_FILE))
     worst = 0.0
     vectors = []
     for ids in windows:
         tensor = torch.tensor([ids])
         with torch.no_grad():
-            expected = networks.encoder(tensor, torch.ones_like(tensor))
-        found = encoder.run(
+            expected = encoder(tensor, torch.ones_like(tensor))
+        found = encoder_graph.run(
             None, {"input_ids": tensor.numpy(), "attention_mask": np.ones_like(tensor.numpy())}
         )
         worst = max(worst, *(_gap(e, f) for e, f in zip(expected, found, strict=True)))
         vectors.append(expected[0][0])
     stacked = torch.stack(vectors)[None]
     roles = torch.tensor([[i % 2 for i in range(len(vectors))]])
-    state = networks.head.initial_state(1)
+    state = head.initial_state(1)
     with torch.no_grad():
-        expected = networks.head(stacked, roles, state)
-    found = head.run(
+        expected = head(stacked, roles, state)
+    found = head_graph.run(
         None, {"vectors": stacked.numpy(), "roles": roles.numpy(), "state": state.numpy()}
     )
     worst = max(worst, *(_gap(e, f) for e, f in zip(expected, found, strict=True)))

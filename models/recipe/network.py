@@ -34,7 +34,7 @@ class UtteranceEncoder(nn.Module):
     """A transformer with one attention pooling per aspect.
 
     The turn vector is the sum of the mean of the token vectors and a projection of the aspects'
-    pooled vectors; the pooling's attention is what evidence is read from.
+    pooled vectors.
     """
 
     def __init__(self, bert: BertModel) -> None:
@@ -53,8 +53,8 @@ class UtteranceEncoder(nn.Module):
             attention_mask: 1 on real tokens. *Shape:* `(rows, length)`.
 
         Returns:
-            Vectors, *shape* `(rows, width)`, and attention logits, *shape*
-            `(rows, aspects, length)`, very low on padding.
+            Vectors of the windows, *shape* `(rows, width)`, and of their tokens, *shape*
+            `(rows, length, width)`.
         """
         # An additive mask built here, not by transformers, keeps the exported graph plain.
         additive = (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * -1e4
@@ -63,7 +63,7 @@ class UtteranceEncoder(nn.Module):
         logits = self.aspect_attention(hidden).transpose(1, 2) + (1.0 - real[:, None, :]) * -1e4
         mean = (hidden * real[:, :, None]).sum(1) / real.sum(1, keepdim=True).clamp(min=1.0)
         pooled = torch.matmul(torch.softmax(logits, dim=-1), hidden)
-        return self._combine(mean, pooled.flatten(1)), logits
+        return self._combine(mean, pooled.flatten(1)), hidden
 
     def encode_packed(
         self, input_ids: Tensor, position_ids: Tensor, segments: Tensor, segment_count: int
@@ -103,6 +103,29 @@ class UtteranceEncoder(nn.Module):
     def _combine(self, mean: Tensor, pooled: Tensor) -> Tensor:
         vector: Tensor = self.norm(mean + self.aspect_projection(pooled))
         return vector
+
+
+class ServedEncoder(nn.Module):
+    """The encoder as it is exported: with what evidence is read from, see `explain`."""
+
+    def __init__(self, encoder: UtteranceEncoder, evidence: nn.Linear) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.evidence = evidence
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode padded windows.
+
+        Args:
+            input_ids: *Shape:* `(rows, length)`.
+            attention_mask: 1 on real tokens. *Shape:* `(rows, length)`.
+
+        Returns:
+            Vectors, *shape* `(rows, width)`, and evidence logits, *shape*
+            `(rows, aspects, length)`, meaningless on padding.
+        """
+        vectors, hidden = self.encoder(input_ids, attention_mask)
+        return vectors, self.evidence(hidden).transpose(1, 2)
 
 
 class ConversationHead(nn.Module):

@@ -37,7 +37,7 @@ from moodline.domain import (
 from moodline.encoding import EncodedTurn, TurnEncoder
 from moodline.engine import HeadOutput, OnnxConversationHead
 from moodline.errors import FieldViolation, InputTooLongError, InvalidRequestError
-from moodline.evidence import explained_aspects, find_evidence, turn_attention
+from moodline.evidence import evidence_weights, explained_aspects, find_evidence
 from moodline.inference import WindowEncoding
 from moodline.language import LanguageDetector, LanguageSupport, LanguageTracker, TurnLanguage
 from moodline.limits import Limits
@@ -398,7 +398,7 @@ class _Reading:
         return find_evidence(
             turn.turn.text,
             turn.encoded.offsets,
-            turn_attention(turn.encoded, turn.window_logits),
+            evidence_weights(turn.encoded, turn.window_logits),
             aspects=self._artifact.manifest.encoder.aspects,
             wanted=explained_aspects(scores),
         )

@@ -169,7 +169,7 @@ class Evidence:
         end: One past the last code point.
         text: The quoted words, `turn.text[start:end]`.
         aspect: Which result it explains: `sentiment`, `urgency`, `stage` or `escalation`.
-        weight: Share of the aspect's attention that falls on the span, in (0, 1].
+        weight: Share of the aspect's evidence that falls on the span, in (0, 1].
     """
 
     start: int

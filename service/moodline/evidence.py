@@ -1,4 +1,4 @@
-"""Attention of the encoder to character spans with the quoted words; pure."""
+"""What the encoder says of each token to character spans with the quoted words; pure."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def explained_aspects(scores: TurnScores) -> frozenset[str]:
     return frozenset(aspect for aspect, is_wanted in wanted.items() if is_wanted)
 
 
-def turn_attention(
+def evidence_weights(
     encoded: EncodedTurn, window_logits: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float64]:
-    """Attention over all tokens of a turn, whatever windows they were read in.
+    """Evidence weights of all tokens of a turn, whatever windows they were read in.
 
     A token that two windows hold counts as the first read it.
 
     Args:
         encoded: The turn.
-        window_logits: Attention logits of each window. *Shape:* `(aspects, window tokens)` each.
+        window_logits: Evidence logits of each window. *Shape:* `(aspects, window tokens)` each.
 
     Returns:
         Weights; special tokens weigh nothing. *Shape:* `(aspects, tokens)`, each row summing to 1
@@ -69,18 +69,18 @@ def turn_attention(
 def find_evidence(
     text: str,
     offsets: NDArray[np.int64],
-    attention: NDArray[np.float64],
+    weights: NDArray[np.float64],
     *,
     aspects: Sequence[str],
     wanted: Collection[str],
 ) -> tuple[Evidence, ...]:
-    """Quote, for each wanted aspect, the run of words that the model attends to most.
+    """Quote, for each wanted aspect, the run of words that weighs most.
 
     Args:
         text: The turn's text.
         offsets: Code points of each token. *Shape:* `(tokens, 2)`.
-        attention: *Shape:* `(aspects, tokens)`.
-        aspects: Name of each row of `attention`.
+        weights: Of each token for each aspect. *Shape:* `(aspects, tokens)`.
+        aspects: Name of each row of `weights`.
         wanted: The aspects to quote for.
 
     Returns:
@@ -89,15 +89,13 @@ def find_evidence(
     words = word_spans(text)
     if not words:
         return ()
-    starts = np.array([start for start, _ in words])
-    # A token belongs to the word that holds its last code point: a piece may begin with a space.
-    word_of_token = np.searchsorted(starts, np.maximum(offsets[:, 1] - 1, 0), side="right") - 1
+    word_of_token = word_of_tokens(words, offsets)
     spans = []
-    for name, weights in zip(aspects, attention, strict=True):
-        if name not in wanted or not weights.any():
+    for name, per_token in zip(aspects, weights, strict=True):
+        if name not in wanted or not per_token.any():
             continue
         per_word = np.zeros(len(words))
-        np.add.at(per_word, np.maximum(word_of_token, 0), weights)
+        np.add.at(per_word, word_of_token, per_token)
         first, last = _heaviest_run(per_word)
         start, end = words[first][0], words[last][1]
         spans.append(
@@ -126,6 +124,24 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     if start is not None:
         words.append((start, len(text)))
     return words
+
+
+def word_of_tokens(
+    words: Sequence[tuple[int, int]], offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Index of the word that each token stands in.
+
+    Args:
+        words: Start and end of each word, in order; at least one.
+        offsets: Code points of each token. *Shape:* `(tokens, 2)`.
+
+    Returns:
+        *Shape:* `(tokens,)`.
+    """
+    starts = np.array([start for start, _ in words])
+    # A token belongs to the word that holds its last code point: a piece may begin with a space.
+    word = np.searchsorted(starts, np.maximum(offsets[:, 1] - 1, 0), side="right") - 1
+    return np.maximum(word, 0)
 
 
 def _heaviest_run(weights: NDArray[np.float64]) -> tuple[int, int]:

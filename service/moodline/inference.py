@@ -19,7 +19,7 @@ class EncoderOutput:
     Attributes:
         vectors: One vector per row.
             *Shape:* `(rows, width)`, float32.
-        evidence: Attention logits of each aspect over the tokens; padding is meaningless.
+        evidence: Evidence logits of each aspect over the tokens; padding is meaningless.
             *Shape:* `(rows, aspects, length)`, float32.
     """
 
@@ -33,7 +33,7 @@ class WindowEncoding:
 
     Attributes:
         vector: *Shape:* `(width,)`, float32.
-        evidence: Attention logits of each aspect over the real tokens.
+        evidence: Evidence logits of each aspect over the real tokens.
             *Shape:* `(aspects, token_count)`, float32.
     """
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,8 @@ def running_job(inputs: Path, out: Path, *options: str) -> Iterator[subprocess.P
     """A slow job in a process of its own, that has finished one part more than before."""
     journal = out.with_name(out.name + ".job") / "journal.jsonl"
     before = size_of(journal)
+    # A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command("score", inputs, "-o", out, "--resume", "--part-size", "1", *options),
         stdout=subprocess.DEVNULL,

@@ -40,7 +40,7 @@ from tests.integration.scoring import (
     write_inputs,
 )
 
-COPIES = 48  # More conversations than a process takes at a time, so that a job can be met halfway.
+COPIES = 24  # More conversations than a process takes at a time, so that a job can be met halfway.
 KILLS = 2
 ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 

@@ -1,4 +1,4 @@
-"""From the encoder's attention to quoted words."""
+"""From evidence weights of tokens to quoted words."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moodline.encoding import EncodedTurn
-from moodline.evidence import MAX_EVIDENCE_WORDS, find_evidence, turn_attention
+from moodline.evidence import MAX_EVIDENCE_WORDS, find_evidence, evidence_weights
 from moodline.windows import split_windows
 
 ASPECTS = ("sentiment", "urgency")
@@ -23,7 +23,7 @@ def offsets_by_word(text: str) -> np.ndarray:
     return np.array([*spans, (0, 0)], dtype=np.int64)
 
 
-def attention(*rows: list[float]) -> np.ndarray:
+def weights_of(*rows: list[float]) -> np.ndarray:
     return np.array([[0.0, *row, 0.0] for row in rows])
 
 
@@ -32,7 +32,7 @@ def test_the_heaviest_word_is_quoted_with_its_place() -> None:
     (found,) = find_evidence(
         text,
         offsets_by_word(text),
-        attention([0.1, 0.8, 0.05, 0.05], [0.25] * 4),
+        weights_of([0.1, 0.8, 0.05, 0.05], [0.25] * 4),
         aspects=ASPECTS,
         wanted={"sentiment"},
     )
@@ -45,7 +45,7 @@ def test_heavy_neighbours_join_the_quote() -> None:
     (found,) = find_evidence(
         text,
         offsets_by_word(text),
-        attention([0.05, 0.5, 0.4, 0.05], [0.25] * 4),
+        weights_of([0.05, 0.5, 0.4, 0.05], [0.25] * 4),
         aspects=ASPECTS,
         wanted={"sentiment"},
     )
@@ -55,7 +55,7 @@ def test_heavy_neighbours_join_the_quote() -> None:
 def test_an_aspect_nobody_wants_is_not_quoted() -> None:
     text = "now please"
     found = find_evidence(
-        text, offsets_by_word(text), attention([0.5, 0.5], [0.9, 0.1]), aspects=ASPECTS, wanted=()
+        text, offsets_by_word(text), weights_of([0.5, 0.5], [0.9, 0.1]), aspects=ASPECTS, wanted=()
     )
     assert found == ()
 
@@ -65,7 +65,7 @@ def test_offsets_count_code_points_beyond_the_basic_plane() -> None:
     (found,) = find_evidence(
         text,
         offsets_by_word(text),
-        attention([0.0, 0.1, 0.9], [0.0] * 3),
+        weights_of([0.0, 0.1, 0.9], [0.0] * 3),
         aspects=ASPECTS,
         wanted={"sentiment", "urgency"},
     )
@@ -80,7 +80,7 @@ def test_a_quote_is_words_of_the_text_and_not_too_long(weights: list[float]) -> 
     (found,) = find_evidence(
         text,
         offsets_by_word(text),
-        attention([w / total for w in weights], weights),
+        weights_of([w / total for w in weights], weights),
         aspects=ASPECTS,
         wanted={"sentiment"},
     )
@@ -91,22 +91,22 @@ def test_a_quote_is_words_of_the_text_and_not_too_long(weights: list[float]) -> 
     assert 0 < found.weight <= 1
 
 
-def test_attention_of_overlapping_windows_counts_each_token_once() -> None:
+def test_evidence_of_overlapping_windows_counts_each_token_once() -> None:
     count, window_tokens = 30, 16
     ids = [0, *range(10, 10 + count), 2]
     windows = split_windows(ids, window_tokens=window_tokens)
     assert len(windows) > 1
     offsets = np.array([(0, 0), *((i, i + 1) for i in range(count)), (0, 0)])
     logits = [np.zeros((2, len(window.input_ids)), np.float32) for window in windows]
-    weights = turn_attention(EncodedTurn(windows, offsets), logits)
+    weights = evidence_weights(EncodedTurn(windows, offsets), logits)
     assert weights.shape == (2, count + 2)
     np.testing.assert_allclose(weights[:, 1:-1], 1 / count)
     np.testing.assert_allclose(weights[:, [0, -1]], 0.0)
 
 
-def test_attention_of_a_turn_without_words_is_zero() -> None:
+def test_evidence_of_a_turn_without_words_is_zero() -> None:
     windows = split_windows([0, 2], window_tokens=16)
-    weights = turn_attention(
+    weights = evidence_weights(
         EncodedTurn(windows, np.zeros((2, 2), np.int64)), [np.zeros((2, 2), np.float32)]
     )
     assert not weights.any()

@@ -490,7 +490,7 @@ class Evidence(_message.Message):
     aspect: _builtins.str
     """Which result the words explain: `sentiment`, `urgency`, `stage` or `escalation`."""
     weight: _builtins.float
-    """Share of the aspect's attention that falls on the span, in (0, 1]."""
+    """Share of the aspect's evidence that falls on the span, in (0, 1]."""
     def __init__(
         self,
         *,
