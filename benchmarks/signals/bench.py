@@ -25,10 +25,12 @@ RESULTS: Final = Path(__file__).parent / "results.json"
 async def measure(arguments: argparse.Namespace) -> None:
     """Measure what the arguments ask for; the rest stays as it was measured before."""
     before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    command = " ".join(["python -m benchmarks.signals", *sys.argv[1:]])
+    commands: dict[str, str] = before.get("commands", {})
     results: dict[str, Any] = {
         "machine": describe_machine(),
         "model": find_artifact(load_settings({})).model_version,
-        "command": " ".join(["python -m benchmarks.signals", *sys.argv[1:]]),
+        "commands": commands,
         "seed": arguments.seed,
         "kills": before.get("kills", {}),
         "overhead": before.get("overhead", {}),
@@ -42,11 +44,13 @@ async def measure(arguments: argparse.Namespace) -> None:
             results["kills"][store] = await measure_kills(
                 conversations, store=store, load=load, seed=arguments.seed, log=log
             )
+            commands[store] = command
             write(results)
         if arguments.rounds:
             results["overhead"] = await measure_overhead(
                 conversations, rounds=arguments.rounds, folder=Path(folder), log=log
             )
+            commands["overhead"] = command
             write(results)
         print(log.read_text(encoding="utf-8")[-4000:], file=sys.stderr)
 

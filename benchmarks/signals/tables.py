@@ -20,7 +20,8 @@ _QUANTITIES: Final = {
 def render(results: Json) -> str:
     """The page."""
     parts = ["# Signals: none lost, none doubled, and what they cost\n"]
-    parts.append(f"Written by `{results['command']}` from [results.json](results.json).\n")
+    commands = ", ".join(f"`{one}`" for one in dict.fromkeys(results["commands"].values()))
+    parts.append(f"From [results.json](results.json), which these commands wrote: {commands}.\n")
     machine, model = results["machine"], results["model"]
     parts.append(
         f"{machine['processor']}, {machine['cpu_quota']} processors, Python {machine['python']}, "

@@ -27,6 +27,25 @@ MAX_FILE_BYTES = 95_000_000
 MAX_KEPT_BYTES_PER_TURN = 400
 
 
+TELLING_WORDS = {
+    "The box was blue and the label was small, but the service is absolutely terrible": "terrible",
+    "I ordered on Monday in the evening and your driver was wonderful to my mother": "wonderful",
+    "My flight leaves from the second terminal in twenty minutes": "twenty minutes",
+    "Hi, it is Sara from the corner shop, I am furious about the last delivery": "furious",
+    "Somebody stole my card near the station and is buying shoes with it": "stole my card",
+    "The colour of the new menu is fine, I want to cancel my contract": "cancel my contract",
+    "Kutu maviydi, etiket de küçüktü ama hizmetiniz tek kelimeyle rezalet": "rezalet",
+    "Pazartesi akşamı sipariş verdim, kurye anneme karşı harikaydı": "harikaydı",
+    "Merhaba ben köşedeki dükkandan Selin, bu gecikme yüzünden çok sinirliyim": "çok sinirliyim",
+    "İstasyonun yanında kartımı çaldılar, şu an harcama yapıyorlar": "kartımı çaldılar",
+    "الصندوق لونه أزرق والملصق صغير لكن الخدمة سيئة جدا": "سيئة جدا",
+    "طلبت يوم الاثنين في المساء والمندوب كان رائع مع أمي": "رائع",
+    "مرحبا أنا سارة من المحل على الزاوية وأنا غاضبة من التأخير": "غاضبة",
+    "سرقوا بطاقتي قرب المحطة ويشترون بها الآن": "سرقوا بطاقتي",
+}
+MIN_TELLING_SHARE = 0.7
+
+
 @pytest.fixture(scope="module")
 def artifact() -> Artifact:
     return find_artifact(load_settings({}))
@@ -60,6 +79,16 @@ async def test_an_agents_words_are_never_the_customers_mood(analyzer: Conversati
     assert customer.scores is not None
     assert analysis.rollup.sentiment is not None
     assert analysis.rollup.sentiment.score == pytest.approx(customer.scores.sentiment.score)
+
+
+async def test_the_telling_words_are_quoted(analyzer: ConversationAnalyzer) -> None:
+    found = 0
+    for text, telling in TELLING_WORDS.items():
+        (turn,) = (await read(analyzer, text)).turns
+        assert turn.scores is not None
+        start, end = text.index(telling), text.index(telling) + len(telling)
+        found += any(quote.start < end and start < quote.end for quote in turn.scores.evidence)
+    assert found >= MIN_TELLING_SHARE * len(TELLING_WORDS)
 
 
 async def test_a_result_never_depends_on_later_turns(analyzer: ConversationAnalyzer) -> None:
