@@ -21,7 +21,7 @@ from moodline.scoring import softmax
 
 MAX_EVIDENCE_WORDS: Final = 8
 """Longest quote; more than a glance takes in is no evidence."""
-NEIGHBOUR_SHARE: Final = 0.35
+NEIGHBOUR_SHARE: Final = 0.2
 """A neighbouring word joins the quote if its weight is at least this share of the heaviest's."""
 
 
