@@ -23,6 +23,7 @@ MAX_EVIDENCE_WORDS: Final = 8
 """Longest quote; more than a glance takes in is no evidence."""
 NEIGHBOUR_SHARE: Final = 0.2
 """A neighbouring word joins the quote if its weight is at least this share of the heaviest's."""
+_SENTENCE_ENDS: Final = frozenset(".!?\u2026\u061f")
 
 
 def explained_aspects(scores: TurnScores) -> frozenset[str]:
@@ -90,13 +91,14 @@ def find_evidence(
     if not words:
         return ()
     word_of_token = word_of_tokens(words, offsets)
+    ends_sentence = [text[end - 1] in _SENTENCE_ENDS for _, end in words]
     spans = []
     for name, per_token in zip(aspects, weights, strict=True):
         if name not in wanted or not per_token.any():
             continue
         per_word = np.zeros(len(words))
         np.add.at(per_word, word_of_token, per_token)
-        first, last = _heaviest_run(per_word)
+        first, last = _heaviest_run(per_word, ends_sentence)
         start, end = words[first][0], words[last][1]
         spans.append(
             Evidence(
@@ -144,13 +146,13 @@ def word_of_tokens(
     return np.maximum(word, 0)
 
 
-def _heaviest_run(weights: NDArray[np.float64]) -> tuple[int, int]:
-    """Grow from the heaviest word to the heavier neighbour while it is heavy enough."""
+def _heaviest_run(weights: NDArray[np.float64], ends_sentence: Sequence[bool]) -> tuple[int, int]:
+    """Grow from the heaviest word, within its sentence, to the heavier neighbour that counts."""
     first = last = int(weights.argmax())
     least = NEIGHBOUR_SHARE * weights[first]
     while last - first + 1 < MAX_EVIDENCE_WORDS:
-        before = weights[first - 1] if first > 0 else 0.0
-        after = weights[last + 1] if last + 1 < len(weights) else 0.0
+        before = weights[first - 1] if first > 0 and not ends_sentence[first - 1] else 0.0
+        after = weights[last + 1] if last + 1 < len(weights) and not ends_sentence[last] else 0.0
         if max(before, after) < least or max(before, after) == 0.0:
             break
         if before >= after:

@@ -43,7 +43,7 @@ TELLING_WORDS = {
     "مرحبا أنا سارة من المحل على الزاوية وأنا غاضبة من التأخير": "غاضبة",
     "سرقوا بطاقتي قرب المحطة ويشترون بها الآن": "سرقوا بطاقتي",
 }
-MIN_TELLING_SHARE = 0.7
+MIN_TELLING_SHARE = 0.8
 
 
 @pytest.fixture(scope="module")

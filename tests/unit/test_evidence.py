@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moodline.encoding import EncodedTurn
-from moodline.evidence import MAX_EVIDENCE_WORDS, find_evidence, evidence_weights
+from moodline.evidence import MAX_EVIDENCE_WORDS, evidence_weights, find_evidence
 from moodline.windows import split_windows
 
 ASPECTS = ("sentiment", "urgency")
@@ -50,6 +50,18 @@ def test_heavy_neighbours_join_the_quote() -> None:
         wanted={"sentiment"},
     )
     assert found.text == "worst service"
+
+
+def test_a_quote_stays_within_its_sentence() -> None:
+    text = "by mistake. Unbelievable."
+    (found,) = find_evidence(
+        text,
+        offsets_by_word(text),
+        weights_of([0.2, 0.3, 0.5], [0.25] * 3),
+        aspects=ASPECTS,
+        wanted={"sentiment"},
+    )
+    assert found.text == "Unbelievable."
 
 
 def test_an_aspect_nobody_wants_is_not_quoted() -> None:

@@ -259,7 +259,9 @@ def share(part: int, whole: int) -> Share:
     p, z2 = part / whole, _Z**2
     centre = (p + z2 / (2 * whole)) / (1 + z2 / whole)
     half = _Z / (1 + z2 / whole) * math.sqrt(p * (1 - p) / whole + z2 / (4 * whole**2))
-    return Share(part, whole, p, Interval(max(0.0, centre - half), min(1.0, centre + half)))
+    # At 0 and 1 the interval ends there; rounding must leave the share neither out of it nor over.
+    low, high = max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+    return Share(part, whole, p, Interval(low, high))
 
 
 def rate(counts: Sequence[int]) -> Rate:

@@ -34,6 +34,15 @@ def test_a_share_has_the_wilson_interval() -> None:
     assert (none.interval.low, none.interval.high) == pytest.approx((0.0, 0.434482), abs=1e-6)
 
 
+def test_every_share_lies_in_its_interval() -> None:
+    for whole in range(1, 300):
+        for part in (0, 1, whole // 2, whole):
+            one = share(part, whole)
+            assert one.value is not None
+            assert one.interval is not None
+            assert 0 <= one.interval.low <= one.value <= one.interval.high <= 1
+
+
 def test_a_share_of_nothing_is_none() -> None:
     assert share(0, 0).value is None
     assert share(0, 0).interval is None
