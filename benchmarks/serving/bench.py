@@ -6,7 +6,8 @@
 - batch throughput against the bare engine on the same turns in the same run: both networks, no
   tokenizer, no scores, no gRPC. Rounds of the two alternate, so that a busy host hits both.
 
-The cache of repeated turns is off throughout: the texts repeat, real ones do so less.
+The cache of repeated turns is off throughout: the texts repeat, real ones do so less. Signals are
+kept in a new SQLite file, under ids that no other stream has.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import random
 import signal
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -88,12 +90,14 @@ def latency(seconds: Sequence[float], failed_count: int) -> Latency:
 @asynccontextmanager
 async def server() -> AsyncIterator[int]:
     """A server in a process of its own; gives its process id."""
+    folder = tempfile.TemporaryDirectory()
     environment = {
         **os.environ,
         "MOODLINE_SERVER__PORT": str(PORT),
         "MOODLINE_AUTH__MODE": "none",
         "MOODLINE_BATCHING__MAX_CACHE_ENTRIES": "0",
         "MOODLINE_TELEMETRY__LOG_LEVEL": "WARNING",
+        "MOODLINE_STORE__URL": f"sqlite:///{folder.name}/signals.db",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "moodline", "serve", env=environment
@@ -112,6 +116,7 @@ async def server() -> AsyncIterator[int]:
     finally:
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.wait(), timeout=60)
+        folder.cleanup()
 
 
 async def measure_stream_alone(
@@ -146,7 +151,9 @@ async def measure_live_streams(
         nonlocal failed
         due_s = time.monotonic() + rng.expovariate(turns_per_s / STREAM_COUNT)
         turns = [t for c in rng.sample(list(conversations), len(conversations)) for t in c.turns]
-        async with client.stream(f"live-{index}", timeout_s=duration_s * 4) as stream:
+        async with client.stream(
+            f"live-{turns_per_s:.0f}-{index}", timeout_s=duration_s * 4
+        ) as stream:
             number = 0
             while due_s < end_s:
                 await asyncio.sleep(max(0.0, due_s - time.monotonic()))
